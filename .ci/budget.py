@@ -1,0 +1,39 @@
+"""Prints how many lines each room has, and how much of the budget that is; samples are data, not counted."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent / "reference_impl" / "minirun"
+WEEKEND = (
+    "model",
+    "store",
+    "control",
+    "traffic",
+    "concurrency",
+    "autoscaling",
+    "activation",
+    "gateway",
+    "platform",
+)
+BUDGETS = {"the weekend path": 6_000, "all of minirun": 5_500}
+
+
+def lines(path: Path) -> int:
+    files = [path] if path.is_file() else path.rglob("*.py")
+    return sum(len(file.read_text().splitlines()) for file in files)
+
+
+def main() -> None:
+    rooms = {
+        place.stem: lines(place)
+        for place in sorted(ROOT.iterdir())
+        if place.suffix == ".py" or (place.is_dir() and place.name not in ("samples", "__pycache__"))
+    }
+    process = lines(ROOT / "runtime") - lines(ROOT / "runtime" / "virtual.py")
+    weekend = sum(rooms.get(room, 0) for room in WEEKEND) + process
+    print("lines: " + ", ".join(f"{room} {count}" for room, count in rooms.items()))
+    for name, count in (("the weekend path", weekend), ("all of minirun", sum(rooms.values()))):
+        print(f"{name}: {count} of {BUDGETS[name]} lines")
+
+
+if __name__ == "__main__":
+    main()

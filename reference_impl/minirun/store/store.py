@@ -1,0 +1,275 @@
+"""Versioned objects with watch: the one place where state lives.
+
+Everything is in memory as frozen typed objects; each write goes through the log (`SQLiteLog`, or nothing
+for a store that lives in memory only) before anybody sees it. Every write takes the next value of one
+counter, the `resourceVersion`; a write based on an older version of its object is refused. The last events
+are kept, so that a watch can start in the past. All calls are synchronous and belong to the event loop's
+thread: two writers can't interleave inside one call. Counterpart: etcd behind kube-apiserver.
+"""
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol, TypeVar
+
+import msgspec
+
+from minirun.model.clock import Clock
+from minirun.model.meta import Resource, replace, rfc3339, with_meta
+from minirun.model.resources import KINDS
+from minirun.store.errors import AlreadyExistsError, ConflictError, GoneError, NotFoundError
+
+R = TypeVar("R", bound=Resource)
+HISTORY = 20_000  # events kept for watches that start in the past
+
+_TYPES = {row.kind: row.type for row in KINDS}
+
+
+class Log(Protocol):
+    """Where writes go before they are acknowledged."""
+
+    @property
+    def resource_version(self) -> int: ...
+    def load(self) -> Iterable[tuple[str, bytes]]: ...
+    def put(self, kind: str, namespace: str, name: str, resource_version: int, body: bytes) -> None: ...
+    def remove(self, kind: str, namespace: str, name: str, resource_version: int) -> None: ...
+    def close(self) -> None: ...
+
+
+class Event(NamedTuple):
+    """One write: ADDED, MODIFIED or DELETED; `old` is None for ADDED; a DELETED object has a new version."""
+
+    version: int
+    type: str
+    object: Resource
+    old: Resource | None
+
+
+class Watch:
+    """The events of some kinds from a version on; `async for` waits for the next one. Close it when done."""
+
+    def __init__(self, store: "Store", kinds: frozenset[str], past: Iterable[Event]) -> None:
+        self._store = store
+        self._kinds = kinds
+        self._events = deque(e for e in past if e.object.kind in kinds)
+        self._wake: asyncio.Future[None] | None = None
+
+    def offer(self, event: Event) -> None:
+        if event.object.kind in self._kinds:
+            self._events.append(event)
+            if self._wake is not None and not self._wake.done():
+                self._wake.set_result(None)
+
+    def __aiter__(self) -> "Watch":
+        return self
+
+    async def __anext__(self) -> Event:
+        while not self._events:
+            self._wake = asyncio.get_running_loop().create_future()
+            await self._wake
+        return self._events.popleft()
+
+    def close(self) -> None:
+        self._store.forget(self)
+
+
+class Store:
+    """All objects.
+
+    Args:
+        clock: stamps creation and deletion.
+        log: makes writes durable; None keeps them in memory only.
+        new_uid: makes uids; a simulation passes a seeded one.
+    """
+
+    def __init__(
+        self, clock: Clock, log: Log | None = None, new_uid: Callable[[], str] = lambda: str(uuid.uuid4())
+    ) -> None:
+        self._clock = clock
+        self._log = log
+        self._new_uid = new_uid
+        self._objects: dict[str, dict[tuple[str, str], Resource]] = {row.kind: {} for row in KINDS}
+        self._dependents: dict[str, dict[tuple[str, str, str], Resource]] = {}
+        self._history: deque[Event] = deque(maxlen=HISTORY)
+        self._watches: set[Watch] = set()
+        self._subscribers: list[Callable[[Event], None]] = []
+        self.version = 0
+        if log is not None:
+            self.version = log.resource_version
+            for kind, body in log.load():
+                self._index(msgspec.json.decode(body, type=_TYPES[kind]))
+        self._oldest = self.version
+
+    # reading
+
+    def find(self, type_: type[R], namespace: str, name: str) -> R | None:
+        """The object, or None."""
+        return self._objects[type_.__name__].get((namespace, name))  # type: ignore[return-value]
+
+    def get(self, type_: type[R], namespace: str, name: str) -> R:
+        """The object; raises NotFoundError."""
+        found = self.find(type_, namespace, name)
+        if found is None:
+            raise NotFoundError(f"{type_.__name__} {namespace}/{name}")
+        return found
+
+    def select(self, type_: type[R], namespace: str | None = None) -> list[R]:
+        """All objects of a kind, in one namespace or (None) in all, sorted by namespace and name."""
+        objects = self._objects[type_.__name__]
+        keys = sorted(objects) if namespace is None else sorted(k for k in objects if k[0] == namespace)
+        return [objects[k] for k in keys]  # type: ignore[misc]
+
+    def dependents(self, uid: str, type_: type[R]) -> Iterator[R]:
+        """The objects of a kind that name `uid` as an owner."""
+        for (kind, _, _), child in list(self._dependents.get(uid, {}).items()):
+            if kind == type_.__name__:
+                yield child  # type: ignore[misc]
+
+    def all_dependents(self, uid: str) -> list[Resource]:
+        """The objects of every kind that name `uid` as an owner."""
+        return list(self._dependents.get(uid, {}).values())
+
+    # writing
+
+    def create(self, new: R) -> R:
+        """Stores a new object: uid, creation time, generation 1 and version are filled in.
+
+        Raises:
+            AlreadyExistsError: the name is taken.
+        """
+        if new.key in self._objects[new.kind]:
+            raise AlreadyExistsError(f"{new.kind} {new.metadata.namespace}/{new.metadata.name}")
+        stamped = with_meta(
+            new,
+            uid=self._new_uid(),
+            creation_timestamp=rfc3339(self._clock.unix_ns()),
+            generation=1,
+            deletion_timestamp="",
+        )
+        return self._put("ADDED", stamped, None)
+
+    def update(self, new: R) -> R:
+        """Stores a changed object, or takes it away when it was being deleted and its last finalizer went.
+
+        The write is refused when `metadata.resource_version` is set and is not the stored one; uid, creation
+        and deletion times can't be changed. `generation` goes up by one when `spec` changed. Writing what is
+        stored already changes nothing and makes no event.
+
+        Raises:
+            NotFoundError, ConflictError
+        """
+        old = self.get(type(new), *new.key)
+        meta, was = new.metadata, old.metadata
+        if meta.resource_version not in ("", was.resource_version) or meta.uid not in ("", was.uid):
+            raise ConflictError(f"{new.kind} {was.namespace}/{was.name}")
+        changed = getattr(new, "spec", None) != getattr(old, "spec", None)
+        new = with_meta(
+            new,
+            uid=was.uid,
+            resource_version=was.resource_version,
+            creation_timestamp=was.creation_timestamp,
+            deletion_timestamp=was.deletion_timestamp,
+            generation=was.generation + changed,
+        )
+        if new == old:
+            return old
+        if was.deletion_timestamp and not meta.finalizers:
+            return self._remove(new, old)
+        return self._put("MODIFIED", new, old)
+
+    def delete(self, type_: type[R], namespace: str, name: str, *, uid: str = "", version: str = "") -> R:
+        """Takes an object away, or, while it has finalizers, marks it with a deletion time.
+
+        Args:
+            uid, version: preconditions; empty means any.
+
+        Raises:
+            NotFoundError, ConflictError
+        """
+        old = self.get(type_, namespace, name)
+        if uid not in ("", old.metadata.uid) or version not in ("", old.metadata.resource_version):
+            raise ConflictError(f"{old.kind} {namespace}/{name}")
+        if not old.metadata.finalizers:
+            return self._remove(old, old)
+        if old.metadata.deletion_timestamp:
+            return old
+        return self._put("MODIFIED", with_meta(old, deletion_timestamp=rfc3339(self._clock.unix_ns())), old)
+
+    def _put(self, type_: str, new: R, old: R | None) -> R:
+        version = self.version + 1
+        new = with_meta(new, resource_version=str(version))
+        if self._log is not None:
+            self._log.put(new.kind, *new.key, version, msgspec.json.encode(new))
+        if old is not None and old.metadata.owner_references != new.metadata.owner_references:
+            self._unindex(old)
+        self._index(new)
+        self._publish(Event(version, type_, new, old))
+        return new
+
+    def _remove(self, last: R, old: R) -> R:
+        version = self.version + 1
+        last = with_meta(last, resource_version=str(version))
+        if self._log is not None:
+            self._log.remove(last.kind, *last.key, version)
+        self._unindex(old)
+        self._publish(Event(version, "DELETED", last, old))
+        return last
+
+    def _index(self, new: Resource) -> None:
+        self._objects[new.kind][new.key] = new
+        for owner in new.metadata.owner_references:
+            self._dependents.setdefault(owner.uid, {})[(new.kind, *new.key)] = new
+
+    def _unindex(self, old: Resource) -> None:
+        del self._objects[old.kind][old.key]
+        for owner in old.metadata.owner_references:
+            children = self._dependents[owner.uid]
+            del children[(old.kind, *old.key)]
+            if not children:
+                del self._dependents[owner.uid]
+
+    # watching
+
+    def _publish(self, event: Event) -> None:
+        self.version = event.version
+        if len(self._history) == HISTORY:
+            self._oldest = self._history[0].version
+        self._history.append(event)
+        for subscriber in self._subscribers:
+            subscriber(event)
+        for watch in self._watches:
+            watch.offer(event)
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> None:
+        """Calls `subscriber` inside every later write; it may note what changed, but not write itself."""
+        self._subscribers.append(subscriber)
+
+    def watch(self, types: Iterable[type[Resource]], since: int | None = None) -> Watch:
+        """The events of some kinds after version `since` (None: from now on).
+
+        Raises:
+            GoneError: events after `since` are no longer kept.
+        """
+        past: Iterable[Event] = ()
+        if since is not None and since != self.version:
+            if since < self._oldest:
+                raise GoneError(since, self._oldest)
+            past = (event for event in self._history if event.version > since)
+        watch = Watch(self, frozenset(t.__name__ for t in types), past)
+        self._watches.add(watch)
+        return watch
+
+    def forget(self, watch: Watch) -> None:
+        """Stops feeding a watch."""
+        self._watches.discard(watch)
+
+    def close(self) -> None:
+        """Lets go of the log."""
+        if self._log is not None:
+            self._log.close()
+
+
+def edit(store: Store, old: R, **changes: object) -> R:
+    """Writes `old` with some top-level fields changed (`spec`, `status`, `metadata`)."""
+    return store.update(replace(old, **changes))
