@@ -1,0 +1,183 @@
+"""Gradual rollout: the latest revision of a Configuration gets its traffic in steps instead of all at once.
+
+A new revision starts with 1 %. When the ingress serves that (`observe_ready`), the time this took says how
+small a step may be; then one step after the other moves from the revision before to the newest. A still newer
+revision starts again with 1 %, and the older ones run dry from the youngest. The state is the annotation
+`serving.knative.dev/rollout` of the Route, in Knative's format. Counterpart in knative/serving: `Rollout`
+(pkg/reconciler/route/traffic/rollout.go); the duration is annotation `serving.knative.dev/rollout-duration`
+or `rollout-duration` of ConfigMap config-network. Times are unix nanoseconds.
+"""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+
+from minirun.model.clock import SECOND_NS
+
+
+class RevisionShare(msgspec.Struct, frozen=True, rename="camel"):
+    """How many percent of the Route's traffic a revision gets."""
+
+    revision_name: str
+    percent: int
+
+
+class StepParams(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "start_ns": "starttime",
+        "next_step_ns": "nextStepTime",
+        "step_ns": "stepDuration",
+        "size": "stepSize",
+    },
+):
+    """When the rollout started and steps next, the time and percent of a step; 0 is not known yet."""
+
+    start_ns: int = 0
+    next_step_ns: int = 0
+    step_ns: int = 0
+    size: int = 0
+
+
+class ConfigurationRollout(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """One traffic target that follows a Configuration: its percent, and who shares it, oldest first."""
+
+    configuration_name: str
+    percent: int
+    revisions: tuple[RevisionShare, ...] = ()
+    tag: str = ""
+    step_params: StepParams = StepParams()
+
+
+class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The rollouts of one Route, by tag and Configuration."""
+
+    configurations: tuple[ConfigurationRollout, ...] = ()
+
+    def to_annotation(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def from_annotation(cls, text: str) -> "Rollout | None":
+        """The state in an annotation; None, which begins anew, if somebody broke it."""
+        try:
+            rollout = msgspec.json.decode(text, type=cls)
+        except (msgspec.DecodeError, UnicodeError):
+            return None
+        return rollout if all(map(_is_valid, rollout.configurations)) else None
+
+
+class RolloutStep(NamedTuple):
+    """The new state, (revision, percent) lists by (tag, configuration), and when to step again, if ever."""
+
+    rollout: Rollout
+    percents: dict[tuple[str, str], list[tuple[str, int]]]
+    next_step_after_seconds: float | None
+
+
+def _is_valid(target: ConfigurationRollout) -> bool:
+    shares = [share.percent for share in target.revisions]
+    return (
+        target.percent <= 100
+        and 0 <= target.step_params.size <= target.percent
+        and all(share >= 0 for share in shares)
+        and sum(shares) == target.percent
+    )
+
+
+def goal(configuration: str, percent: int, latest_revision: str, tag: str = "") -> ConfigurationRollout:
+    """What a traffic target with `latestRevision` asks for."""
+    return ConfigurationRollout(configuration, percent, (RevisionShare(latest_revision, percent),), tag)
+
+
+def step(state: Rollout | None, goals: Iterable[ConfigurationRollout], now_ns: int) -> RolloutStep:
+    """Move on from `state` towards `goals`: start, go on with or finish the rollout of each target.
+
+    A target that is new, or gets 1 % or less, gets its latest revision at once.
+    """
+    known = {(old.tag, old.configuration_name): old for old in state.configurations} if state else {}
+    targets: dict[tuple[str, str], ConfigurationRollout] = {}
+    for target in sorted(goals, key=lambda each: (each.tag, each.configuration_name)):
+        key = (target.tag, target.configuration_name)
+        old = known.get(key)
+        if target.percent:
+            targets[key] = target if old is None or target.percent == 1 else _advance(old, target, now_ns)
+    due = [target.step_params.next_step_ns for target in targets.values() if target.step_params.next_step_ns]
+    return RolloutStep(
+        Rollout(tuple(targets.values())),
+        {key: [(s.revision_name, s.percent) for s in target.revisions] for key, target in targets.items()},
+        max(min(due) - now_ns, 0) / SECOND_NS if due else None,
+    )
+
+
+def observe_ready(state: Rollout, now_ns: int, duration_seconds: float) -> Rollout:
+    """The ingress serves the first percent: plan the steps of each rollout that has no plan yet.
+
+    One step takes as long as this first one took, rounded up to whole seconds, or longer if that would be
+    less than 1 %; all together take `duration_seconds`, or as long as one step if that is more.
+    """
+    return Rollout(tuple(_plan(target, now_ns, duration_seconds) for target in state.configurations))
+
+
+def _plan(target: ConfigurationRollout, now_ns: int, duration_seconds: float) -> ConfigurationRollout:
+    params = target.step_params
+    if params.step_ns or not params.start_ns:
+        return target
+    first_seconds = max(1, math.ceil((now_ns - params.start_ns) / SECOND_NS))
+    seconds_left = max(1.0, duration_seconds - first_seconds)
+    percent_left = target.percent - 1
+    steps = min(max(1.0, seconds_left / first_seconds), percent_left)
+    step_ns = int(seconds_left / steps * SECOND_NS)
+    size = math.floor(percent_left / steps + 0.5)
+    planned = StepParams(params.start_ns, now_ns + step_ns, step_ns, size)
+    return msgspec.structs.replace(target, step_params=planned)
+
+
+def _advance(old: ConfigurationRollout, target: ConfigurationRollout, now_ns: int) -> ConfigurationRollout:
+    shares, latest = _fit(old, target.percent), target.revisions[-1]
+    if not shares or [share.revision_name for share in shares] == [latest.revision_name]:
+        return target
+    if shares[-1].revision_name != latest.revision_name:  # a newer revision: start with 1 %
+        return msgspec.structs.replace(
+            target, revisions=_move(shares, latest.revision_name, 0, 1), step_params=StepParams(now_ns)
+        )
+    # Knative keeps a step larger than a target that shrank, and then discards its own annotation as invalid.
+    params = msgspec.structs.replace(old.step_params, size=min(old.step_params.size, target.percent))
+    if params.size and now_ns >= params.next_step_ns:
+        shares = _move(shares[:-1], latest.revision_name, shares[-1].percent, params.size)
+        if len(shares) == 1:
+            return target
+        params = msgspec.structs.replace(params, next_step_ns=now_ns + params.step_ns)
+    return msgspec.structs.replace(target, revisions=shares, step_params=params)
+
+
+def _fit(old: ConfigurationRollout, percent: int) -> tuple[RevisionShare, ...]:
+    """The old shares for a new sum: more goes to the newest revision, less is taken from the oldest."""
+    shares = list(old.revisions)
+    excess = old.percent - percent
+    if excess < 0 and shares:
+        shares[-1] = msgspec.structs.replace(shares[-1], percent=shares[-1].percent - excess)
+    while excess > 0 and shares:
+        taken = min(shares[0].percent, excess)
+        excess -= taken
+        if taken < shares[0].percent:
+            shares[0] = msgspec.structs.replace(shares[0], percent=shares[0].percent - taken)
+        else:
+            del shares[0]
+    return tuple(shares)
+
+
+def _move(shares: Iterable[RevisionShare], newest: str, has: int, percent: int) -> tuple[RevisionShare, ...]:
+    """Move `percent` to the newest revision, which `has` some, from the youngest of the others first."""
+    kept: list[RevisionShare] = []
+    left = percent
+    for share in reversed(tuple(shares)):
+        taken = min(share.percent, left)
+        left -= taken
+        if taken < share.percent:
+            kept.insert(0, RevisionShare(share.revision_name, share.percent - taken))
+    return (*kept, RevisionShare(newest, has + percent - left))

@@ -1,0 +1,140 @@
+"""Host name -> route: which revisions may serve a request, looked up once per request.
+
+Each route answers on its public host `NAME.NAMESPACE.DOMAIN` and, inside, on `NAME.NAMESPACE`, `.svc` and
+`.svc.cluster.local`; each tag on the same hosts with `TAG-NAME`. Counterparts in knative/serving: the hosts
+of a Route's KIngress (pkg/reconciler/route/resources/ingress.go) and the header `Knative-Serving-Tag`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from minirun.traffic.split import TrafficSplit
+
+CLUSTER_SUFFIXES = ("", ".svc", ".svc.cluster.local")
+CACHED_HOSTS = 4096
+
+Targets = Sequence[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RouteEntry:
+    """One route. Its tags' matches are here too, for the header that selects one."""
+
+    namespace: str
+    name: str
+    cluster_local: bool
+    tags: dict[str, "Match"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """What a host stands for: a route or one of its tags, and where its requests go: `match.split.pick()`."""
+
+    entry: RouteEntry
+    tag: str
+    split: TrafficSplit
+
+
+class _Claim(NamedTuple):
+    """One route's wish for a host, of which the smallest wins: c's tag a-b and b-c's tag a want the same."""
+
+    rank: int  # 0: the route's own host, 1: a tag's, 2: an extra one
+    namespace: str
+    name: str
+    match: Match
+
+
+def normalise_host(host: str) -> str:
+    """The host of a `Host` header in lower case, without port and trailing dot."""
+    host = host.lower()
+    name, colon, port = host.rpartition(":")
+    if colon and (port.isdigit() or not port):
+        host = name
+    return host.removesuffix(".")
+
+
+class RouteTable:
+    """The routes of all namespaces.
+
+    Args:
+        domain: what public hosts end in, from ConfigMap config-domain.
+    """
+
+    def __init__(self, domain: str) -> None:
+        self._domain = domain
+        self._claims: dict[str, list[_Claim]] = {}
+        self._hosts: dict[tuple[str, str], dict[str, _Claim]] = {}
+        self._cache: dict[str, Match] = {}  # by the host as clients spell it
+
+    def lookup(self, host: str, tag: str | None = None) -> Match | None:
+        """What `host` stands for, or None.
+
+        Args:
+            host: the request's `Host` header as it came.
+            tag: its `Knative-Serving-Tag` header; a tag that the route has not is ignored, as in Knative.
+        """
+        match = self._cache.get(host) or self._find(host)
+        if tag and match is not None and not match.tag:
+            return match.entry.tags.get(tag, match)
+        return match
+
+    def set_route(
+        self,
+        namespace: str,
+        name: str,
+        traffic: Targets,
+        tags: Mapping[str, Targets] | None = None,
+        *,
+        cluster_local: bool = False,
+        domain: str | None = None,
+        hosts: Iterable[str] = (),
+    ) -> None:
+        """Add or replace a route; a split that did not change goes on where it was.
+
+        Args:
+            traffic: (revision, percent) of the route's own hosts; no host of its own if it has no percent.
+            tags: the same for each tag.
+            cluster_local: answer on the cluster's hosts only (label networking.knative.dev/visibility).
+            domain: instead of the table's, for this route.
+            hosts: more public hosts, such as domain mappings.
+        """
+        replaced = self._hosts.get((namespace, name), {}).values()
+        old = {claim.match.tag: claim.match.split for claim in replaced}
+        self.remove_route(namespace, name)
+        entry = RouteEntry(namespace, name, cluster_local)
+        claimed = self._hosts[namespace, name] = {}
+        suffixes = CLUSTER_SUFFIXES if cluster_local else (*CLUSTER_SUFFIXES, f".{domain or self._domain}")
+        for tag, targets in {"": traffic, **(tags or {})}.items():
+            if not any(percent for _, percent in targets):
+                continue
+            split = old.get(tag)
+            if split is None or split.targets != tuple(targets):
+                split = TrafficSplit(targets, previous=split)
+            match = Match(entry, tag, split)
+            if tag:
+                entry.tags[tag] = match
+            elif not cluster_local:
+                claimed |= dict.fromkeys(map(normalise_host, hosts), _Claim(2, namespace, name, match))
+            label = f"{tag}-{name}.{namespace}" if tag else f"{name}.{namespace}"
+            claim = _Claim(1 if tag else 0, namespace, name, match)
+            claimed |= {(label + suffix).lower(): claim for suffix in suffixes}
+        for host, claim in claimed.items():
+            self._claims.setdefault(host, []).append(claim)
+
+    def remove_route(self, namespace: str, name: str) -> None:
+        """Forget a route, known or not."""
+        for host, claim in self._hosts.pop((namespace, name), {}).items():
+            self._claims[host].remove(claim)
+            if not self._claims[host]:
+                del self._claims[host]
+        self._cache.clear()
+
+    def _find(self, host: str) -> Match | None:
+        claims = self._claims.get(normalise_host(host))
+        if claims is None:
+            return None
+        if len(self._cache) >= CACHED_HOSTS:  # spellings are the clients' choice: bound them
+            self._cache.clear()
+        match = self._cache[host] = min(claims, key=lambda claim: claim[:3]).match
+        return match
