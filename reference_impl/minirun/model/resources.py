@@ -24,7 +24,7 @@ Quantity = str | int | float
 
 
 class EnvVar(Part, frozen=True):
-    name: str
+    name: str = ""
     value: str = ""
 
 
@@ -44,7 +44,7 @@ class ResourceRequirements(Part, frozen=True):
 
 
 class HTTPHeader(Part, frozen=True):
-    name: str
+    name: str = ""
     value: str = ""
 
 

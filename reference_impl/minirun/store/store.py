@@ -47,30 +47,43 @@ class Event(NamedTuple):
 
 
 class Watch:
-    """The events of some kinds from a version on; `async for` waits for the next one. Close it when done."""
+    """The events of some kinds from a version on; `async for` waits for the next one. Close it when done.
+
+    A closed watch gives the events that it has and then ends. One whose reader is `HISTORY` events behind is
+    closed, so that a slow client costs bounded memory; it can start again from the last version it saw.
+    """
 
     def __init__(self, store: "Store", kinds: frozenset[str], past: Iterable[Event]) -> None:
         self._store = store
         self._kinds = kinds
         self._events = deque(e for e in past if e.object.kind in kinds)
         self._wake: asyncio.Future[None] | None = None
+        self._closed = False
 
     def offer(self, event: Event) -> None:
-        if event.object.kind in self._kinds:
+        if event.object.kind in self._kinds and not self._closed:
             self._events.append(event)
-            if self._wake is not None and not self._wake.done():
-                self._wake.set_result(None)
+            self._closed = len(self._events) > HISTORY
+            self._wake_reader()
+
+    def _wake_reader(self) -> None:
+        if self._wake is not None and not self._wake.done():
+            self._wake.set_result(None)
 
     def __aiter__(self) -> "Watch":
         return self
 
     async def __anext__(self) -> Event:
         while not self._events:
+            if self._closed:
+                raise StopAsyncIteration
             self._wake = asyncio.get_running_loop().create_future()
             await self._wake
         return self._events.popleft()
 
     def close(self) -> None:
+        self._closed = True
+        self._wake_reader()
         self._store.forget(self)
 
 

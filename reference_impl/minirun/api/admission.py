@@ -1,0 +1,147 @@
+"""What a write passes through before the store: decoding, defaults, and the rules of Kubernetes and Knative.
+
+Counterparts: kube-apiserver's field validation and name checks (422), and Knative's admission webhooks for
+resources and for ConfigMaps (400). What they depend on is read from the store at each write: the ConfigMaps
+of `knative-serving`, and the profile of the object's namespace.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final, NamedTuple
+
+from minirun.api.status import StatusError, denied, invalid, not_found
+from minirun.autoscaling.annotations import check_annotations
+from minirun.autoscaling.settings import AutoscalerSettings
+from minirun.model.decoding import DecodingError, UnknownField, decode
+from minirun.model.defaults import set_defaults
+from minirun.model.meta import Resource, replace, with_meta
+from minirun.model.names import check_metadata
+from minirun.model.profiles import profile_of
+from minirun.model.resources import ConfigMap, Kind, Namespace
+from minirun.model.settings import CONFIG_MAPS, SYSTEM_NAMESPACE, DefaultsSettings
+from minirun.model.validation import FORBIDDEN, Rules, describe, validate
+from minirun.store.store import Store
+
+USER: Final = "minirun"
+_PARSERS: Final = {name: type_.parse for name, type_ in CONFIG_MAPS.items()} | {
+    "config-autoscaler": AutoscalerSettings.from_config_map
+}
+
+
+class Admitted(NamedTuple):
+    """An object that may be stored, and what to warn its writer of."""
+
+    resource: Resource
+    warnings: list[str]
+
+
+class Admission:
+    """The door in front of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def admit(
+        self,
+        kind: Kind,
+        document: Mapping[str, object],
+        old: Resource | None,
+        *,
+        namespace: str,
+        name: str = "",
+        field_validation: str = "",
+    ) -> Admitted:
+        """The resource in a document, complete.
+
+        Args:
+            document: what the client wants to be stored.
+            old: what is stored; its status is kept. None on create.
+            namespace, name: from the address; an empty name leaves the document's.
+            field_validation: Strict refuses unknown fields, Warn (and empty) warns, Ignore drops them.
+
+        Raises:
+            StatusError
+        """
+        _check_type(kind, document)
+        try:
+            new, unknown = decode(dict(document), kind.type)
+        except DecodingError as error:
+            raise invalid(kind, name, [str(error)]) from None
+        warnings = _unknown_fields(kind, unknown, field_validation)
+        new = with_meta(new, namespace=_namespace(new.metadata.namespace, namespace))
+        if name and new.metadata.name not in ("", name):
+            raise StatusError(
+                400,
+                f"the name of the object ({new.metadata.name}) does not match the name on the URL ({name})",
+            )
+        new = with_meta(new, name=new.metadata.name or name)
+        if old is not None and hasattr(old, "status"):
+            new = replace(new, status=old.status)
+        if kind.namespaced and old is None and self._store.find(Namespace, "", namespace) is None:
+            raise not_found(_NAMESPACES, namespace)
+        return Admitted(self._check(kind, new, old, unknown), warnings)
+
+    def _check(
+        self, kind: Kind, new: Resource, old: Resource | None, unknown: list[UnknownField]
+    ) -> Resource:
+        profile = profile_of(self._store.find(Namespace, "", new.metadata.namespace))
+        settings = profile.defaults_settings(DefaultsSettings.parse(self._config("config-defaults")))
+        new = set_defaults(new, old, settings, USER)
+        if wrong := list(check_metadata(kind, new.metadata)):
+            raise invalid(kind, new.metadata.name, wrong)
+        autoscaler = AutoscalerSettings.from_config_map(self._config("config-autoscaler"))
+        rules = Rules(settings, partial(check_annotations, settings=autoscaler))
+        if errors := validate(new, old, rules, unknown):
+            raise denied("validation.webhook.serving.knative.dev", describe(errors))
+        if isinstance(new, ConfigMap) and new.metadata.namespace == SYSTEM_NAMESPACE:
+            try:
+                _PARSERS.get(new.metadata.name, _ignore)(new.data)
+            except ValueError as error:
+                raise denied("config.webhook.serving.knative.dev", str(error)) from None
+        return new
+
+    def _config(self, name: str) -> Mapping[str, str]:
+        found = self._store.find(ConfigMap, SYSTEM_NAMESPACE, name)
+        return found.data if found else {}
+
+
+_NAMESPACES: Final = Kind(Namespace, "namespaces", namespaced=False)
+
+
+def _ignore(data: Mapping[str, str]) -> None:
+    """A ConfigMap that nothing here reads may hold anything."""
+
+
+def _check_type(kind: Kind, document: Mapping[str, object]) -> None:
+    said = document.get("apiVersion") or kind.api_version, document.get("kind") or kind.kind
+    if said != (kind.api_version, kind.kind):
+        raise StatusError(
+            400,
+            f"the object in the body is {said[0]}, Kind={said[1]}; "
+            f"this address takes {kind.api_version}, Kind={kind.kind}",
+        )
+
+
+def _namespace(said: str, address: str) -> str:
+    if said not in ("", address):
+        raise StatusError(
+            400,
+            f"the namespace of the provided object ({said}) does not match the namespace sent on the request"
+            f" ({address})",
+        )
+    return address
+
+
+def _unknown_fields(kind: Kind, unknown: list[UnknownField], field_validation: str) -> list[str]:
+    """The warnings about fields that nobody knows; those that are known and forbidden have a rule instead."""
+    texts = [f'unknown field "{u.path}"' for u in unknown if u.name not in FORBIDDEN.get(u.owner, ())]
+    if field_validation not in ("", "Strict", "Warn", "Ignore"):
+        raise StatusError(400, f'fieldValidation "{field_validation}" is none of Strict, Warn, Ignore')
+    if texts and field_validation == "Strict":
+        version = kind.api_version.rpartition("/")[2]
+        raise StatusError(
+            400,
+            f'{kind.kind} in version "{version}" cannot be handled as a {kind.kind}: '
+            f"strict decoding error: {', '.join(texts)}",
+        )
+    return [] if field_validation == "Ignore" else texts

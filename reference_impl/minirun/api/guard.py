@@ -1,0 +1,81 @@
+"""Who may talk to the API: clients on this machine, and beyond it holders of the token; never a web page.
+
+A page in the user's browser can send requests to 127.0.0.1. Three checks keep it out: the Host header must
+name this server (against DNS rebinding), an Origin header must be the server's own, and the body of a write
+must be of a JSON type, which no HTML form can send. There are no CORS headers.
+"""
+
+import hmac
+import ipaddress
+from collections.abc import Collection
+
+import msgspec
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from minirun.api.status import StatusError, unsupported_media_type
+
+WRITES = ("POST", "PUT", "PATCH")
+JSON_TYPES = (
+    "application/json",
+    "application/merge-patch+json",
+    "application/json-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
+    "application/vnd.kubernetes.protobuf",
+)
+
+
+class Guard:
+    """ASGI middleware with the checks.
+
+    Args:
+        app: what is guarded.
+        token: the bearer token that every request must show; empty where the API binds loopback only.
+        hosts: names of this server besides loopback names and `*.googleapis.com`.
+    """
+
+    def __init__(self, app: ASGIApp, token: str = "", hosts: Collection[str] = ()) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = frozenset(host.lower() for host in hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refusal = self.refusal(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        headers = {"www-authenticate": "Bearer"} if refusal.code == 401 else None
+        body = msgspec.json.encode(refusal.body)
+        await Response(body, refusal.code, headers, "application/json")(scope, receive, send)
+
+    def refusal(self, method: str, headers: Headers) -> StatusError | None:
+        """Why a request is refused, or None."""
+        host = headers.get("host", "")
+        if not self._is_ours(host):
+            message = f'this server is not "{host}"; use localhost, 127.0.0.1 or a name given with --api-host'
+            return StatusError(421, message)
+        origin = headers.get("origin")
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            return StatusError(
+                403, f'requests from the web origin "{origin}" are refused; use the API from a program'
+            )
+        if self._token:
+            scheme, _, shown = headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip().encode(), self._token):
+                return StatusError(401, "Unauthorized: send Authorization: Bearer TOKEN")
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if method in WRITES and media_type not in JSON_TYPES:
+            return unsupported_media_type(JSON_TYPES)
+        return None
+
+    def _is_ours(self, host: str) -> bool:
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+        name = name.lower().rstrip(".")
+        if name in self._hosts or name == "localhost" or name.endswith((".localhost", ".googleapis.com")):
+            return True
+        try:
+            return ipaddress.ip_address(name).is_loopback
+        except ValueError:
+            return False

@@ -1,0 +1,110 @@
+"""Stored log entries, as clients ask for them: text for `kubectl logs`, objects for everybody else.
+
+`pods/NAME/log` is core/v1's log subresource. `logentries` of minirun.dev/v1 has the same entries with
+severity, payload and trace; it is listed and watched as a kind is, selected by the labels in `LABELS`.
+Counterparts: the kubelet's log endpoint; Cloud Logging behind Cloud Run.
+"""
+
+from collections.abc import AsyncGenerator, Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from minirun.api.requests import JSON, LineStream, is_true, json_response, whole
+from minirun.api.selectors import parse_selector
+from minirun.api.status import StatusError
+from minirun.model.clock import SECOND_NS, Clock
+from minirun.model.resources import MINIRUN
+from minirun.telemetry.logs import LogEntry, LogStore, Selection
+
+LABELS: Final[Mapping[str, str]] = {
+    "serving.knative.dev/service": "service",
+    "serving.knative.dev/configuration": "configuration",
+    "serving.knative.dev/revision": "revision",
+    "pod": "pod",
+}
+
+
+class LogsAPI:
+    """The log addresses."""
+
+    def __init__(self, logs: LogStore, clock: Clock) -> None:
+        self._logs = logs
+        self._clock = clock
+
+    def pod_log(self, request: Request, namespace: str, pod: str) -> Response:
+        """The lines of one pod: `tailLines`, `sinceSeconds`, `timestamps`, `follow`."""
+        selection = self._selection(request, {"pod": pod})
+        stamped = is_true(request, "timestamps")
+        if is_true(request, "follow"):
+            return LineStream(self._follow_text(namespace, selection, stamped), "text/plain")
+        lines = (_text(entry, stamped) for entry in self._logs.read(namespace, **selection))
+        return Response(b"".join(lines), media_type="text/plain")
+
+    def entries(self, request: Request, namespace: str | None) -> Response:
+        """A list of LogEntry objects; with `watch=true` a stream of those there are and those that come."""
+        labels: dict[str, str] = {}
+        for requirement in parse_selector(request.query_params).labels:
+            name = LABELS.get(requirement.key)
+            if name is None or not requirement.wanted or len(requirement.values or ()) != 1:
+                raise StatusError(
+                    400, f"log entries are selected by KEY=VALUE with one of {', '.join(LABELS)}"
+                )
+            labels[name] = next(iter(requirement.values or ()))
+        selection = self._selection(request, labels)
+        if is_true(request, "watch"):
+            return LineStream(self._follow_objects(namespace, selection), JSON)
+        items = [_object(entry) for entry in self._logs.read(namespace, **selection)]
+        body = {"kind": "LogEntryList", "apiVersion": MINIRUN, "metadata": {}, "items": items}
+        return json_response(msgspec.json.encode(body))
+
+    def _selection(self, request: Request, labels: dict[str, str]) -> Selection:
+        query = request.query_params
+        selection: Selection = {}
+        selection.update(labels)  # type: ignore[typeddict-item]  # the keys are those of LABELS
+        if "tailLines" in query:
+            selection["tail"] = whole(query["tailLines"], "tailLines")
+        if "sinceSeconds" in query:
+            since_ns = whole(query["sinceSeconds"], "sinceSeconds") * SECOND_NS
+            selection["since_unix_ns"] = self._clock.unix_ns() - since_ns
+        return selection
+
+    async def _follow_text(
+        self, namespace: str, selection: Selection, stamped: bool
+    ) -> AsyncGenerator[bytes, None]:
+        async for entry in self._logs.follow(namespace, **selection):
+            yield _text(entry, stamped)
+
+    async def _follow_objects(
+        self, namespace: str | None, selection: Selection
+    ) -> AsyncGenerator[bytes, None]:
+        async for entry in self._logs.follow(namespace, **selection):
+            yield msgspec.json.encode({"type": "ADDED", "object": _object(entry)}) + b"\n"
+
+
+def _timestamp(unix_ns: int) -> str:
+    seconds, nanos = divmod(unix_ns, SECOND_NS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+
+
+def _text(entry: LogEntry, stamped: bool) -> bytes:
+    text = f"{_timestamp(entry.timestamp_unix_ns)} {entry.text}" if stamped else entry.text
+    return text.encode() + b"\n"
+
+
+def _object(entry: LogEntry) -> dict[str, object]:
+    labels = {label: value for label, name in LABELS.items() if (value := getattr(entry, name))}
+    return {
+        "kind": "LogEntry",
+        "apiVersion": MINIRUN,
+        "metadata": {"name": "", "namespace": entry.namespace, "labels": labels | entry.labels},
+        "timestamp": _timestamp(entry.timestamp_unix_ns),
+        "severity": entry.severity,
+        "stream": entry.stream,
+        **({"message": entry.message} if entry.json_payload is None else {"jsonPayload": entry.json_payload}),
+        **({"trace": entry.trace} if entry.trace else {}),
+        **({"spanId": entry.span_id} if entry.span_id else {}),
+    }

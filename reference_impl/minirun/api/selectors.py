@@ -1,0 +1,82 @@
+"""Which objects a request means: label and field selectors.
+
+`a=b`, `a==b`, `a!=b`, `a in (x,y)`, `a notin (x)`, `a`, `!a`, joined by commas, all of which must hold. An
+object without the label passes `!=` and `notin`. Counterpart: apimachinery pkg/labels and pkg/fields.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from minirun.api.status import StatusError
+from minirun.model.meta import Resource
+
+_KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
+_REQUIREMENT = re.compile(
+    rf"\s*(?:(?P<absent>!)\s*(?P<absent_key>{_KEY})"
+    rf"|(?P<key>{_KEY})\s*(?:(?P<equality>==|=|!=)\s*(?P<value>[-A-Za-z0-9_.]*)"
+    r"|\s(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|$)"
+)
+FIELDS = ("metadata.name", "metadata.namespace")
+
+
+class Requirement(NamedTuple):
+    """`wanted` False turns the meaning round; `values` None asks only whether the label is there."""
+
+    key: str
+    values: frozenset[str] | None
+    wanted: bool
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        found = self.key in labels if self.values is None else labels.get(self.key) in self.values
+        return found is self.wanted
+
+
+class Selector(NamedTuple):
+    """What a request selects; an empty one selects everything."""
+
+    labels: tuple[Requirement, ...] = ()
+    fields: tuple[Requirement, ...] = ()
+
+    def matches(self, resource: Resource) -> bool:
+        meta = resource.metadata
+        return all(r.holds(meta.labels) for r in self.labels) and (
+            not self.fields
+            or all(r.holds(dict(zip(FIELDS, (meta.name, meta.namespace), strict=True))) for r in self.fields)
+        )
+
+
+def parse_selector(query: Mapping[str, str]) -> Selector:
+    """The selector in `labelSelector` and `fieldSelector` of a query. Raises StatusError (400)."""
+    fields = _parse(query.get("fieldSelector", ""))
+    for requirement in fields:
+        if requirement.key not in FIELDS:
+            known = ", ".join(f'"{name}"' for name in FIELDS)
+            raise StatusError(400, f'"{requirement.key}" is not a known field selector: only {known}')
+    return Selector(_parse(query.get("labelSelector", "")), fields)
+
+
+def _parse(text: str) -> tuple[Requirement, ...]:
+    found, position = [], 0
+    while position < len(text):
+        match = _REQUIREMENT.match(text, position)
+        if match is None:
+            raise StatusError(
+                400,
+                f'unable to parse requirement: "{text[position:]}" is none of KEY, !KEY, KEY=VALUE, '
+                "KEY!=VALUE, KEY in (VALUE, ...), KEY notin (VALUE, ...)",
+            )
+        found.append(_requirement(match))
+        position = match.end()
+    return tuple(found)
+
+
+def _requirement(match: re.Match[str]) -> Requirement:
+    if match["absent"]:
+        return Requirement(match["absent_key"], None, wanted=False)
+    if match["equality"]:
+        return Requirement(match["key"], frozenset((match["value"],)), wanted=match["equality"] != "!=")
+    if match["set"]:
+        values = frozenset(value.strip() for value in match["values"].split(","))
+        return Requirement(match["key"], values, wanted=match["set"] == "in")
+    return Requirement(match["key"], None, wanted=True)

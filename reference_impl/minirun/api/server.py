@@ -1,0 +1,79 @@
+"""Serves the API's ASGI app inside a loop that is running already, and stops within a second.
+
+uvicorn would take over the process's signals and wait for open streams; here the platform decides when to
+stop, and what is still open a moment later is cut.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator, Sequence
+
+import uvicorn
+from starlette.types import ASGIApp
+
+GRACE_SECONDS = 0.3
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without signals; `accepting` is set when it listens."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.accepting = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.accepting.set()
+
+
+class APIServer:
+    """A running server.
+
+    Args:
+        app: the app to serve.
+        sockets: listening sockets; closed at the end.
+        on_stop: ends open streams (watches) as soon as stopping begins.
+    """
+
+    def __init__(
+        self, app: ASGIApp, sockets: Sequence[socket.socket], on_stop: Callable[[], None] = lambda: None
+    ) -> None:
+        config = uvicorn.Config(
+            app, lifespan="off", access_log=False, log_config=None, ws="none", server_header=False
+        )
+        self._server = _Server(config)
+        self._on_stop = on_stop
+        self._task = asyncio.create_task(self._server.serve(list(sockets)))
+
+    async def start(self) -> None:
+        """Returns when requests are accepted."""
+        accepting = asyncio.create_task(self._server.accepting.wait())
+        await asyncio.wait({self._task, accepting}, return_when=asyncio.FIRST_COMPLETED)
+        accepting.cancel()
+        if self._task.done():
+            self._task.result()
+
+    async def stop(self) -> None:
+        """Returns when every connection is closed."""
+        self._server.should_exit = True
+        self._on_stop()
+        done, _ = await asyncio.wait({self._task}, timeout=GRACE_SECONDS)
+        if not done:
+            for request in list(self._server.server_state.tasks):
+                request.cancel()
+            self._server.force_exit = True
+        await self._task
+
+
+async def serve(
+    app: ASGIApp, sockets: Sequence[socket.socket], on_stop: Callable[[], None] = lambda: None
+) -> APIServer:
+    """Starts a server and returns it running; `stop` ends it."""
+    server = APIServer(app, sockets, on_stop)
+    await server.start()
+    return server

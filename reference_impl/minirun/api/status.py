@@ -1,0 +1,87 @@
+"""Errors as Kubernetes says them: a `Status` body with a code, a reason and a sentence.
+
+Counterpart: apimachinery pkg/api/errors. Clients look at `reason` and `code`; people read `message`.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+from minirun.model.resources import Kind
+
+REASONS: Final = {
+    400: "BadRequest",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "NotFound",
+    405: "MethodNotAllowed",
+    409: "Conflict",
+    410: "Expired",
+    413: "RequestEntityTooLarge",
+    415: "UnsupportedMediaType",
+    421: "MisdirectedRequest",
+    422: "Invalid",
+}
+
+
+class StatusError(Exception):
+    """A refusal: `code` is the HTTP status, which has its reason in `REASONS` unless one is given."""
+
+    def __init__(
+        self, code: int, message: str, details: dict[str, object] | None = None, reason: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.body: dict[str, object] = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": message,
+            "reason": reason or REASONS[code],
+            **({"details": details} if details else {}),
+            "code": code,
+        }
+
+
+def success(details: dict[str, object]) -> dict[str, object]:
+    """The body that says that a deletion is done."""
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def details_of(kind: Kind, name: str) -> dict[str, object]:
+    """Which object it is about; `kind` is the plural, and core kinds have no group."""
+    return {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.plural}
+
+
+def denied(webhook: str, errors: str) -> StatusError:
+    """Knative's admission webhooks refuse with 400."""
+    return StatusError(400, f'admission webhook "{webhook}" denied the request: validation failed: {errors}')
+
+
+def not_found(kind: Kind, name: str) -> StatusError:
+    return StatusError(404, f'{kind.resource} "{name}" not found', details_of(kind, name))
+
+
+def already_exists(kind: Kind, name: str) -> StatusError:
+    message = f'{kind.resource} "{name}" already exists'
+    return StatusError(409, message, details_of(kind, name), "AlreadyExists")
+
+
+def conflict(kind: Kind, name: str, why: str = "") -> StatusError:
+    """`why`: the modification of the object by somebody else, unless something else is said."""
+    modified = "the object has been modified; please apply your changes to the latest version and try again"
+    message = f'Operation cannot be fulfilled on {kind.resource} "{name}": {why or modified}'
+    return StatusError(409, message, details_of(kind, name))
+
+
+def invalid(kind: Kind, name: str, causes: list[str]) -> StatusError:
+    listed = causes[0] if len(causes) == 1 else f"[{', '.join(causes)}]"
+    what = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    details = details_of(kind, name) | {"kind": kind.kind, "causes": [{"message": cause} for cause in causes]}
+    return StatusError(422, f'{what} "{name}" is invalid: {listed}', details)
+
+
+def unsupported_media_type(accepted: Iterable[str]) -> StatusError:
+    listed = ", ".join(accepted)
+    said = "the body of the request was in an unknown format - accepted media types include"
+    return StatusError(415, f"{said}: {listed}")

@@ -1,0 +1,118 @@
+"""A watch: the objects that a request selects, then every change of them, one JSON line each.
+
+An object that comes into the selection is ADDED, one that leaves it is DELETED. Whoever starts at a version
+gets what happened since, out of the store's history, or a 410 in the stream if that is no longer kept.
+Counterpart: kube-apiserver's watch cache, with WatchList (`sendInitialEvents`).
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from minirun.api.encoding import Encoder
+from minirun.api.selectors import Selector
+from minirun.api.status import StatusError
+from minirun.model.meta import with_meta
+from minirun.model.resources import Kind
+from minirun.store.errors import GoneError
+from minirun.store.store import Event, Store, Watch
+
+DEFAULT_TIMEOUT_SECONDS = 3600.0
+INITIAL_EVENTS_END = "k8s.io/initial-events-end"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """What a watch asks for.
+
+    `since`: the version to start after; None starts with every object that is there, if `initial` says so.
+    `marks_initial_end`: a bookmark follows the objects that were there.
+    """
+
+    since: int | None
+    initial: bool
+    marks_initial_end: bool
+    timeout_seconds: float
+
+    @classmethod
+    def of(cls, query: Mapping[str, str]) -> "WatchOptions":
+        """The options in a query. Raises StatusError (400)."""
+        version = query.get("resourceVersion", "")
+        asked = query.get("sendInitialEvents", "")
+        try:
+            since = int(version) if version not in ("", "0") and asked != "true" else None
+            timeout_seconds = float(query.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS)
+        except ValueError:
+            raise StatusError(400, "resourceVersion and timeoutSeconds are whole numbers") from None
+        bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
+        return cls(since, since is None and asked != "false", asked == "true" and bookmarks, timeout_seconds)
+
+
+class Watching:
+    """All open watches of an API, so that they can be ended together."""
+
+    def __init__(self, store: Store, encode: Encoder) -> None:
+        self._store = store
+        self._encode = encode
+        self._open: set[Watch] = set()
+
+    def close(self) -> None:
+        """Ends every stream after what it has already."""
+        for watch in list(self._open):
+            watch.close()
+
+    async def lines(
+        self, kind: Kind, namespace: str | None, selector: Selector, options: WatchOptions
+    ) -> AsyncGenerator[bytes, None]:
+        """The lines of one watch, until it times out, is closed, or the reader falls too far behind."""
+        try:
+            watch = self._store.watch([kind.type], options.since)
+        except GoneError as gone:
+            yield _line("ERROR", msgspec.json.encode(StatusError(410, str(gone)).body))
+            return
+        self._open.add(watch)
+        timer = asyncio.get_running_loop().call_later(options.timeout_seconds, watch.close)
+        try:
+            # Taken before the first wait: objects and later events join without a gap.
+            there = self._store.select(kind.type, namespace) if options.initial else []
+            version = self._store.version
+            for resource in filter(selector.matches, there):
+                yield _line("ADDED", self._encode(resource))
+            if options.marks_initial_end:
+                yield _bookmark(kind, version)
+            async for event in watch:
+                if namespace in (None, event.object.metadata.namespace) and (
+                    line := self._event(event, selector)
+                ):
+                    yield line
+        finally:
+            timer.cancel()
+            watch.close()
+            self._open.discard(watch)
+
+    def _event(self, event: Event, selector: Selector) -> bytes:
+        now = event.type != "DELETED" and selector.matches(event.object)
+        was = event.old is not None and selector.matches(event.old)
+        if now:
+            return _line("MODIFIED" if was else "ADDED", self._encode(event.object))
+        if event.old is None or not was:
+            return b""
+        # As it was, under the new version; which names another state, so these bytes must not be kept.
+        last = (
+            event.object
+            if event.type == "DELETED"
+            else with_meta(event.old, resource_version=str(event.version))
+        )
+        return _line("DELETED", msgspec.json.encode(last))
+
+
+def _line(type_: str, body: bytes) -> bytes:
+    return b'{"type":"%s","object":%s}\n' % (type_.encode(), body)
+
+
+def _bookmark(kind: Kind, version: int) -> bytes:
+    metadata = {"resourceVersion": str(version), "annotations": {INITIAL_EVENTS_END: "true"}}
+    body = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
+    return _line("BOOKMARK", msgspec.json.encode(body))

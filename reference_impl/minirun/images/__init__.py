@@ -1,0 +1,1 @@
+"""Source to image, image to something that a runtime can start: `references`, `bundle`, `builder`."""

@@ -1,0 +1,94 @@
+"""What names, label keys and label values may look like: Kubernetes' own rules, in its own words.
+
+Source: apimachinery pkg/util/validation and pkg/api/validation.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from minirun.model.meta import ObjectMeta
+from minirun.model.resources import Kind
+
+
+class Rule(NamedTuple):
+    """A form of text: its pattern, its greatest length, and what to say when it is not kept."""
+
+    pattern: str
+    longest: int
+    sentence: str
+    examples: tuple[str, ...]
+
+
+_ALNUM = "must consist of lower case alphanumeric characters"
+_ENDS = "must start and end with an alphanumeric character"
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
+_QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+
+LABEL_1035: Final = Rule(
+    "[a-z]([-a-z0-9]*[a-z0-9])?",
+    63,
+    f"a DNS-1035 label {_ALNUM} or '-', start with an alphabetic character, and end with an alphanumeric"
+    " character",
+    ("my-name", "abc-123"),
+)
+LABEL_1123: Final = Rule(
+    _LABEL, 63, f"a lowercase RFC 1123 label {_ALNUM} or '-', and {_ENDS}", ("my-name", "123-abc")
+)
+SUBDOMAIN_1123: Final = Rule(
+    rf"{_LABEL}(\.{_LABEL})*",
+    253,
+    f"a lowercase RFC 1123 subdomain {_ALNUM}, '-' or '.', and {_ENDS}",
+    ("example.com",),
+)
+QUALIFIED_NAME: Final = Rule(
+    _QUALIFIED,
+    63,
+    f"name part must consist of alphanumeric characters, '-', '_' or '.', and {_ENDS}",
+    ("MyName", "my.name", "123-abc"),
+)
+LABEL_VALUE: Final = Rule(
+    f"({_QUALIFIED})?",
+    63,
+    "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and"
+    f" {_ENDS}",
+    ("MyValue", "my_value", "12345"),
+)
+
+
+def objections(rule: Rule, text: str) -> list[str]:
+    """What Kubernetes has against `text`; empty when it keeps the rule."""
+    found = []
+    if len(text) > rule.longest:
+        found.append(f"must be no more than {rule.longest} characters")
+    if not re.fullmatch(rule.pattern, text, re.ASCII):
+        examples = " or ".join(f"'{example}', " for example in rule.examples)
+        found.append(f"{rule.sentence} (e.g. {examples}regex used for validation is '{rule.pattern}')")
+    return found
+
+
+def check_metadata(kind: Kind, meta: ObjectMeta) -> Iterator[str]:
+    """What the API server itself has against an object's metadata, as `path: Invalid value: ...` each."""
+    rule = LABEL_1123 if kind.kind == "Namespace" else SUBDOMAIN_1123
+    if not meta.name and not meta.generate_name:
+        yield "metadata.name: Required value: name or generateName is required"
+    for path, name in (
+        ("name", meta.name),
+        ("generateName", meta.generate_name and meta.generate_name + "a"),
+    ):
+        if name:
+            yield from (
+                f'metadata.{path}: Invalid value: "{name}": {text}' for text in objections(rule, name)
+            )
+    for key, value in meta.labels.items():
+        yield from (f'metadata.labels: Invalid value: "{key}": {text}' for text in _key_objections(key))
+        for text in objections(LABEL_VALUE, value):
+            yield f'metadata.labels: Invalid value: "{value}": {text}'
+    for key in meta.annotations:
+        yield from (f'metadata.annotations: Invalid value: "{key}": {text}' for text in _key_objections(key))
+
+
+def _key_objections(key: str) -> list[str]:
+    prefix, slash, name = key.rpartition("/")
+    wrong = [f"prefix part {text}" for text in objections(SUBDOMAIN_1123, prefix)] if slash else []
+    return wrong + objections(QUALIFIED_NAME, name)

@@ -1,0 +1,73 @@
+"""The two profiles of a namespace: `knative` and `cloudrun`, as one table.
+
+A namespace's label `minirun.dev/profile` alone decides defaults, limits, what a timeout means, what a full
+revision answers and who may call. The fronts translate shapes, never behaviour. Sources: Knative's
+config-defaults; Cloud Run's documentation on concurrency, request timeouts, quotas and authentication.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from minirun.model.resources import Namespace
+from minirun.model.settings import DefaultsSettings
+
+PROFILE_LABEL: Final = "minirun.dev/profile"
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A row of the table.
+
+    `timeout_covers_whole_request`: `timeoutSeconds` bounds the request from arrival to its last byte;
+    otherwise the time to the first byte of the response. `overflow_status`: the answer to a request that
+    finds the queue full. `public`: callers need no identity. `max_scale`: instances of a revision that sets
+    none; 0 is no limit. `defaults`: the values of `config-defaults` that the profile fixes, by field name.
+    """
+
+    name: str
+    timeout_covers_whole_request: bool
+    overflow_status: int
+    public: bool
+    max_scale: int
+    defaults: dict[str, int | str | bool] = field(default_factory=dict)
+
+    def defaults_settings(self, settings: DefaultsSettings) -> DefaultsSettings:
+        """The operators' `config-defaults` with what the profile fixes put over them."""
+        return replace(settings, **self.defaults)  # type: ignore[arg-type]  # the table names fields only
+
+
+PROFILES: Final[dict[str, Profile]] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="knative",
+            timeout_covers_whole_request=False,
+            overflow_status=503,
+            public=True,
+            max_scale=0,
+        ),
+        Profile(
+            name="cloudrun",
+            timeout_covers_whole_request=True,
+            overflow_status=429,
+            public=False,
+            max_scale=100,
+            defaults={
+                "container_concurrency": 80,
+                "container_concurrency_max_limit": 1000,
+                "allow_container_concurrency_zero": False,
+                "revision_timeout_seconds": 300,
+                "max_revision_timeout_seconds": 3600,
+                "revision_response_start_timeout_seconds": 0,
+                "revision_cpu_limit": "1000m",
+                "revision_memory_limit": "512Mi",
+            },
+        ),
+    )
+}
+
+
+def profile_of(namespace: Namespace | None) -> Profile:
+    """The profile of a namespace; `knative` where its label names none (or the namespace is not there)."""
+    name = namespace.metadata.labels.get(PROFILE_LABEL, "") if namespace else ""
+    return PROFILES.get(name, PROFILES["knative"])

@@ -1,0 +1,469 @@
+"""What is refused at the door, and with which words: the rules of Knative's webhook, as pure functions.
+
+Each rule is a generator of `FieldError`s that knows the path it looks at; `validate` gathers them, and
+`describe` writes them as Knative does (equal messages joined, all sorted). Fields that Kubernetes has and a
+Knative container must not set, or that minirun does not have, are names in the table `FORBIDDEN`.
+Counterparts: knative.dev/pkg apis.FieldError; knative/serving pkg/apis/serving (k8s_validation.go,
+metadata_validation.go) and pkg/apis/serving/v1/*_validation.go.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+import msgspec
+
+from minirun.model.decoding import UnknownField
+from minirun.model.defaults import CREATOR, LAST_MODIFIER
+from minirun.model.durations import parse_duration
+from minirun.model.meta import ObjectMeta, OwnerReference, Resource
+from minirun.model.names import LABEL_1035, QUALIFIED_NAME, SUBDOMAIN_1123, objections
+from minirun.model.quantity import parse_quantity
+from minirun.model.resources import (
+    Configuration,
+    Container,
+    ContainerPort,
+    EnvVar,
+    Probe,
+    ResourceRequirements,
+    Revision,
+    RevisionSpec,
+    RevisionTemplate,
+    Route,
+    Service,
+    TrafficTarget,
+)
+from minirun.model.settings import INT32_MAX, DefaultsSettings
+
+GROUP: Final = "serving.knative.dev"
+VISIBILITY: Final = "networking.knative.dev/visibility"
+ROLLOUT_DURATION: Final = "serving.knative.dev/rollout-duration"
+RESERVED_ENV: Final = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
+RESERVED_PORTS: Final = (8008, 8012, 8013, 8022, 9090, 9091)
+PORT_NAMES: Final = ("", "h2c", "http1")
+IMAGE = re.compile(
+    r"[a-zA-Z0-9.\-]+(:\d+)?(/[a-z0-9]+([._\-]+[a-z0-9]+)*)*(:[\w][\w.\-]{0,127})?(@sha256:[0-9a-f]{64})?"
+)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Fields of Kubernetes that are known and must not be set, by the type that has them there.
+FORBIDDEN: Final[Mapping[str, frozenset[str]]] = {
+    "RevisionSpec": _words(
+        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy ephemeralContainers"
+        " hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets initContainers nodeName"
+        " nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates resourceClaims"
+        " restartPolicy runtimeClassName schedulerName schedulingGates securityContext serviceAccount"
+        " setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations"
+        " topologySpreadConstraints volumes"
+    ),
+    "Container": _words(
+        "envFrom lifecycle resizePolicy restartPolicy securityContext stdin stdinOnce terminationMessagePath"
+        " terminationMessagePolicy tty volumeDevices volumeMounts"
+    ),
+    "ContainerPort": _words("hostIP hostPort"),
+    "EnvVar": _words("valueFrom"),
+    "Probe": _words("terminationGracePeriodSeconds"),
+    "ResourceRequirements": _words("claims"),
+}
+
+# Labels of the serving group that a kind may carry; the value names the owner that must be there.
+LABELS: Final[Mapping[str, Mapping[str, str]]] = {
+    "Service": {},
+    "Configuration": {"service": "Service", "route": "", "configurationUID": "", "serviceUID": ""},
+    "Route": {"service": "Service"},
+    "Revision": {
+        "configuration": "Configuration",
+        "configurationGeneration": "",
+        "configurationUID": "",
+        "route": "",
+        "routingState": "",
+        "service": "",
+        "serviceUID": "",
+    },
+}
+
+
+class FieldError(NamedTuple):
+    """What is wrong, where (one or several paths), and at more length."""
+
+    message: str
+    paths: tuple[str, ...]
+    details: str = ""
+
+
+Errors = Iterator[FieldError]
+
+
+def _no_check(_: Mapping[str, str]) -> Iterable[tuple[str, tuple[str, ...]]]:
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the rules depend on: the namespace's `config-defaults`, and the check of autoscaling annotations.
+
+    `check_annotations` takes annotations and gives (message, keys) of what is wrong with them.
+    """
+
+    settings: DefaultsSettings = field(default_factory=DefaultsSettings)
+    check_annotations: Callable[[Mapping[str, str]], Iterable[tuple[str, tuple[str, ...]]]] = _no_check
+
+
+def describe(errors: Iterable[FieldError]) -> str:
+    """The errors as Knative's webhook writes them: a line each, with details on the lines after it."""
+    paths: dict[tuple[str, str], set[str]] = {}
+    for error in errors:
+        paths.setdefault((error.message, error.details), set()).update(error.paths)
+    return "\n".join(
+        f"{message}: {', '.join(sorted(paths[message, details]))}" + (f"\n{details}" if details else "")
+        for message, details in sorted(paths)
+    )
+
+
+def validate(
+    new: Resource, old: Resource | None, rules: Rules, unknown: Iterable[UnknownField] = ()
+) -> list[FieldError]:
+    """Everything that Knative refuses about storing `new` over `old` (None on create).
+
+    Args:
+        new: with defaults filled in. Kinds outside serving.knative.dev have no rules here.
+        unknown: the fields that decoding found no place for.
+    """
+    return [*_forbidden(unknown), *_resource(new, old, rules)]
+
+
+def missing(*paths: str) -> FieldError:
+    return FieldError("missing field(s)", paths)
+
+
+def disallowed(*paths: str) -> FieldError:
+    return FieldError("must not set the field(s)", paths)
+
+
+def invalid(value: object, path: str, details: str = "") -> FieldError:
+    return FieldError(f"invalid value: {value}", (path,), details)
+
+
+def out_of_bounds(value: object, low: object, high: object, path: str) -> FieldError:
+    return FieldError(f"expected {low} <= {value} <= {high}", (path,))
+
+
+def _forbidden(unknown: Iterable[UnknownField]) -> Errors:
+    for unknown_field in unknown:
+        if unknown_field.name in FORBIDDEN.get(unknown_field.owner, ()):
+            yield disallowed(unknown_field.path)
+
+
+def _resource(new: Resource, old: Resource | None, rules: Rules) -> Errors:
+    if isinstance(new, (Service, Configuration, Route, Revision)):
+        yield from _metadata(new)
+        if old is not None:
+            yield from _signatures(new, old)
+    if isinstance(new, (Service, Configuration)):
+        yield from _template(new.spec.template, new.metadata, rules)
+        if isinstance(old, (Service, Configuration)):
+            yield from _name_change(new.spec.template, old.spec.template)
+    if isinstance(new, (Service, Route)):
+        yield from _traffic(new.spec.traffic, within_service=isinstance(new, Service))
+    if isinstance(new, Revision):
+        if isinstance(old, Revision) and (changes := _differences(old.spec, new.spec)):
+            yield FieldError("Immutable fields changed (-old +new)", ("spec",), changes)
+        elif old is None:
+            yield from _revision_spec(new.spec, "spec", rules.settings)
+
+
+# --- metadata ------------------------------------------------------------------------------------------
+
+
+def _metadata(new: Resource) -> Errors:
+    meta = new.metadata
+    for path, name, what in (
+        ("name", meta.name, "not a DNS 1035 label"),
+        ("generateName", meta.generate_name and f"{meta.generate_name}a", "not a DNS 1035 label prefix"),
+    ):
+        if name and (wrong := objections(LABEL_1035, name)):
+            yield FieldError(f"{what}: [{' '.join(wrong)}]", (f"metadata.{path}",))
+    yield from _labels(new.kind, meta.labels, meta.owner_references)
+    for key in meta.annotations:
+        if key.startswith("autoscaling.knative.dev") and new.kind in ("Service", "Configuration"):
+            hint = 'autoscaling annotations must be put under "spec.template.metadata.annotations" to work'
+            yield FieldError(f'invalid key name "{key}"', ("metadata.annotations",), hint)
+    if new.kind in ("Service", "Route") and (text := meta.annotations.get(ROLLOUT_DURATION)):
+        yield from _rollout_duration(text, f"metadata.annotations.{ROLLOUT_DURATION}")
+
+
+def _labels(kind: str, labels: Mapping[str, str], owners: list[OwnerReference]) -> Errors:
+    for key, value in labels.items():
+        group, _, name = key.partition("/")
+        if key == VISIBILITY and value != "cluster-local":
+            yield invalid(value, f"metadata.labels.{key}")
+        if group != GROUP:
+            continue
+        if name not in LABELS[kind]:
+            yield FieldError(f'invalid key name "{key}"', ("metadata.labels",))
+        elif (owner := LABELS[kind][name]) and not any((o.kind, o.name) == (owner, value) for o in owners):
+            yield missing(f"metadata.labels.{key}")
+
+
+def _rollout_duration(text: str, path: str) -> Errors:
+    try:
+        duration_ns = parse_duration(text)
+    except ValueError:
+        yield invalid(text, path)
+        return
+    if duration_ns % 1_000_000_000:
+        yield FieldError(f"rollout-duration={text} is not at second precision", (path,))
+    if duration_ns < 0:
+        yield FieldError(f"rollout-duration={text} must be positive", (path,))
+
+
+def _signatures(new: Resource, old: Resource) -> Errors:
+    """Who made an object stays; who changed it last changes only with the spec."""
+    if new.metadata.owner_references or isinstance(new, Revision):
+        return
+    was, now = old.metadata.annotations, new.metadata.annotations
+    if was.get(CREATOR) != now.get(CREATOR):
+        yield FieldError("annotation value is immutable", (f"metadata.annotations.{CREATOR}",))
+    same_spec = getattr(new, "spec", None) == getattr(old, "spec", None)
+    if same_spec and was.get(LAST_MODIFIER) != now.get(LAST_MODIFIER):
+        yield invalid(now.get(LAST_MODIFIER, ""), f"metadata.annotations.{LAST_MODIFIER}")
+
+
+# --- the template of a revision ------------------------------------------------------------------------
+
+
+def _template(template: RevisionTemplate, parent: ObjectMeta, rules: Rules) -> Errors:
+    path = "spec.template"
+    yield from _revision_spec(template.spec, f"{path}.spec", rules.settings)
+    for message, keys in rules.check_annotations(template.metadata.annotations):
+        yield FieldError(message, tuple(f"{path}.metadata.annotations.{key}" for key in keys))
+    if not (name := template.metadata.name):
+        return
+    if wrong := objections(LABEL_1035, name):
+        yield invalid(f"not a DNS 1035 label: [{' '.join(wrong)}]", f"{path}.metadata.name")
+    elif not parent.name and parent.generate_name:
+        yield disallowed(f"{path}.metadata.name")
+    elif not name.startswith(f"{parent.name}-"):
+        yield invalid(f'"{name}" must have prefix "{parent.name}-"', f"{path}.metadata.name")
+
+
+def _name_change(new: RevisionTemplate, old: RevisionTemplate) -> Errors:
+    """A revision's name that the user chose stands for one template only."""
+    if new.metadata.name and new.metadata.name == old.metadata.name and (changes := _differences(old, new)):
+        message = "Saw the following changes without a name change (-old +new)"
+        yield FieldError(message, ("spec.template.metadata.name",), changes)
+
+
+def _revision_spec(spec: RevisionSpec, path: str, settings: DefaultsSettings) -> Errors:
+    if not spec.containers:
+        yield missing(f"{path}.containers")
+    yield from _containers(spec.containers, path)
+    if name := spec.service_account_name:
+        for wrong in objections(SUBDOMAIN_1123, name):
+            yield invalid(name, f"{path}.serviceAccountName", wrong)
+    timeout, limit = spec.timeout_seconds or 0, settings.max_revision_timeout_seconds
+    least = 0 if settings.allow_container_concurrency_zero else 1
+    for name, value, low, high in (
+        ("timeoutSeconds", timeout, 0, limit),
+        ("responseStartTimeoutSeconds", spec.response_start_timeout_seconds, 0, timeout or limit),
+        ("idleTimeoutSeconds", spec.idle_timeout_seconds, 0, timeout or limit),
+        ("containerConcurrency", spec.container_concurrency, least, settings.container_concurrency_max_limit),
+    ):
+        if value is not None and not low <= value <= high:
+            yield out_of_bounds(value, low, high, f"{path}.{name}")
+
+
+def _containers(containers: list[Container], path: str) -> Errors:
+    ports = [port for container in containers for port in container.ports]
+    if not ports and len(containers) > 1:
+        yield missing(f"{path}.containers[*].ports")
+    if len(ports) > 1:
+        details = "Only a single port is allowed across all containers"
+        yield FieldError("more than one container port is set", (f"{path}.containers[*].ports",), details)
+    names: set[str] = set()
+    for index, container in enumerate(containers):
+        here = f"{path}.containers[{index}]"
+        if container.name in names:
+            yield FieldError(f'duplicate container name "{container.name}"', (f"{here}.name",))
+        names.add(container.name)
+        yield from _container(container, here, serving=len(containers) == 1 or bool(container.ports))
+
+
+def _container(container: Container, path: str, *, serving: bool) -> Errors:
+    if container.name == "queue-proxy":
+        yield FieldError('"queue-proxy" is a reserved container name', (f"{path}.name",))
+    if not container.image:
+        yield missing(f"{path}.image")
+    elif not IMAGE.fullmatch(container.image):
+        details = f'image: "{container.image}", error: could not parse reference: {container.image}'
+        yield FieldError("Failed to parse image reference", (f"{path}.image",), details)
+    yield from _env(container.env, path, RESERVED_ENV if serving else RESERVED_ENV[1:])
+    if container.ports:
+        yield from _port(container.ports[0], f"{path}.ports")
+    yield from _resources(container.resources or ResourceRequirements(), f"{path}.resources")
+    if serving:
+        port = container.ports[0] if container.ports else ContainerPort()
+        yield from _probe(container.readiness_probe, f"{path}.readinessProbe", port)
+        yield from _readiness(container.readiness_probe, f"{path}.readinessProbe")
+        yield from _probe(container.liveness_probe, f"{path}.livenessProbe", port)
+        yield from _probe(container.startup_probe, f"{path}.startupProbe", port)
+        return
+    for name in ("readinessProbe", "livenessProbe", "startupProbe"):
+        probe = msgspec.to_builtins(container).get(name) or {}
+        yield from (disallowed(f"{path}.{name}.{set_field}") for set_field in probe)
+
+
+def _env(env: list[EnvVar], path: str, reserved: tuple[str, ...]) -> Errors:
+    for index, variable in enumerate(env):
+        here = f"{path}.env[{index}].name"
+        if not variable.name:
+            yield missing(here)
+        elif variable.name in reserved:
+            yield FieldError(f'"{variable.name}" is a reserved environment variable', (here,))
+
+
+def _port(port: ContainerPort, path: str) -> Errors:
+    number = port.container_port
+    if number in RESERVED_PORTS:
+        details = f"{number} is a reserved port, please use a different value"
+        yield invalid(f"{number} is a reserved port", f"{path}.containerPort", details)
+    if not 0 <= number <= 65535:
+        yield out_of_bounds(number, 0, 65535, f"{path}.containerPort")
+    if port.protocol not in ("", "TCP"):
+        yield invalid(port.protocol, f"{path}.protocol")
+    if port.name not in PORT_NAMES:
+        details = "Name must be empty, or one of: 'h2c', 'http1'"
+        yield FieldError(f"Port name {port.name} is not allowed", (path,), details)
+
+
+def _resources(resources: ResourceRequirements, path: str) -> Errors:
+    values = {}
+    for part, quantities in (("limits", resources.limits), ("requests", resources.requests)):
+        for name, text in quantities.items():
+            try:
+                values[part, name] = parse_quantity(text)
+            except ValueError as error:
+                yield invalid(text, f"{path}.{part}.{name}", str(error))
+                continue
+            if values[part, name] < 0:
+                yield invalid(text, f"{path}.{part}.{name}", "must be greater than or equal to 0")
+    for (part, name), value in values.items():
+        limit = values.get(("limits", name))
+        if part == "requests" and limit is not None and value > limit:
+            details = f"must be less than or equal to {name} limit of {resources.limits[name]}"
+            yield invalid(resources.requests[name], f"{path}.requests.{name}", details)
+
+
+def _probe(probe: Probe | None, path: str, port: ContainerPort) -> Errors:
+    if probe is None:
+        return
+    handlers = {
+        "httpGet": probe.http_get,
+        "tcpSocket": probe.tcp_socket,
+        "exec": probe.exec,
+        "grpc": probe.grpc,
+    }
+    chosen = [name for name, handler in handlers.items() if handler is not None]
+    if len(chosen) != 1:
+        got = "both" if chosen else "neither"
+        yield FieldError(
+            f"expected exactly one, got {got}", tuple(f"{path}.{name}" for name in chosen or handlers)
+        )
+    for name, handler in (("httpGet", probe.http_get), ("tcpSocket", probe.tcp_socket)):
+        if handler is not None and isinstance(handler.port, str) and handler.port not in ("", port.name):
+            yield invalid(handler.port, f"{path}.{name}.port", "Probe port must match container port")
+    for name, value in (
+        ("initialDelaySeconds", probe.initial_delay_seconds),
+        ("periodSeconds", probe.period_seconds),
+        ("timeoutSeconds", probe.timeout_seconds),
+        ("successThreshold", probe.success_threshold),
+        ("failureThreshold", probe.failure_threshold),
+    ):
+        if value < 0:
+            yield out_of_bounds(value, 0, INT32_MAX, f"{path}.{name}")
+
+
+def _readiness(probe: Probe | None, path: str) -> Errors:
+    """`periodSeconds: 0` is Knative's own fast probing, which has no threshold and no timeout to set."""
+    if probe is None:
+        return
+    for name, value in (
+        ("failureThreshold", probe.failure_threshold),
+        ("timeoutSeconds", probe.timeout_seconds),
+    ):
+        if probe.period_seconds == 0 and value != 0:
+            yield FieldError(f"{name} is disallowed when periodSeconds is zero", (f"{path}.{name}",))
+
+
+# --- traffic -------------------------------------------------------------------------------------------
+
+
+def _traffic(targets: list[TrafficTarget], *, within_service: bool) -> Errors:
+    first_with_tag: dict[str, int] = {}
+    for index, target in enumerate(targets):
+        path = f"spec.traffic[{index}]"
+        yield from _target(target, path, within_service)
+        if not target.tag:
+            continue
+        if wrong := objections(LABEL_1035, target.tag):
+            yield invalid(f"not a DNS 1035 label: [{' '.join(wrong)}]", f"{path}.tag")
+        if (first := first_with_tag.setdefault(target.tag, index)) != index:
+            yield FieldError(
+                f'Multiple definitions for "{target.tag}"', (f"{path}.tag", f"spec.traffic[{first}].tag")
+            )
+    if (total := sum(target.percent or 0 for target in targets)) != 100:
+        yield FieldError(f"Traffic targets sum to {total}, want 100", ("spec.traffic",))
+
+
+def _target(target: TrafficTarget, path: str, within_service: bool) -> Errors:
+    revision, configuration, latest = target.revision_name, target.configuration_name, target.latest_revision
+    if latest is not None and latest == bool(revision):
+        message = f'may not set revisionName "{revision}" when latestRevision is {str(latest).lower()}'
+        yield FieldError(message, (f"{path}.latestRevision",))
+    both = f"{path}.revisionName", f"{path}.configurationName"
+    if within_service and configuration:
+        yield disallowed(f"{path}.configurationName")
+    elif revision and configuration:
+        yield FieldError("expected exactly one, got both", both)
+    elif not within_service and not revision and not configuration:
+        yield FieldError("expected exactly one, got neither", both)
+    for name, value in (("revisionName", revision), ("configurationName", configuration)):
+        if value and (wrong := objections(QUALIFIED_NAME, value)):
+            yield FieldError(f'invalid key name "{value}"', (f"{path}.{name}",), ", ".join(wrong))
+    if target.percent is not None and not 0 <= target.percent <= 100:
+        yield out_of_bounds(target.percent, 0, 100, f"{path}.percent")
+    if target.url:
+        yield disallowed(f"{path}.url")
+
+
+# --- what changed --------------------------------------------------------------------------------------
+
+
+def _differences(old: msgspec.Struct, new: msgspec.Struct) -> str:
+    """The changed leaves, as `path:`, `-: old`, `+: new`; empty when there are none."""
+    before, after = dict(_leaves(msgspec.to_builtins(old))), dict(_leaves(msgspec.to_builtins(new)))
+    lines = []
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            was, now = (
+                msgspec.json.encode(side[path]).decode() if path in side else "<none>"
+                for side in (before, after)
+            )
+            lines.append(f"{path}:\n\t-: {was}\n\t+: {now}\n")
+    return "".join(lines)
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    if isinstance(value, dict):
+        for name, child in value.items():
+            yield from _leaves(child, f"{path}.{name}" if path else str(name))
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from _leaves(child, f"{path}[{index}]")
+    else:
+        yield path, value

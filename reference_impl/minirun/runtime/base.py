@@ -1,0 +1,184 @@
+"""The seam between the platform and whatever runs containers: the words that both sides use.
+
+A `Runtime` starts *one container once* and says how it ended; all that lasts longer (probing, restarting,
+draining) is `instance.py`, the same for every runtime. Counterpart: the kubelet's Container Runtime
+Interface, with `InstanceSpec` as the part of a PodSpec that Knative lets a user choose.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, Protocol
+
+Log = Callable[[str, bytes], None]
+"""`log(stream, line)`: one line of "stdout" or "stderr", without its line end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A health check, with Kubernetes' fields and defaults; `port` 0 is the port given in $PORT.
+
+    `period_seconds` 0 is Knative's fast probing: every 5 ms until the app is ready, every 10 s after that.
+    """
+
+    kind: Literal["http", "tcp", "exec", "grpc"] = "tcp"
+    path: str = "/"
+    port: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    command: tuple[str, ...] = ()
+    service: str = ""
+    initial_delay_seconds: float = 0
+    period_seconds: float = 10
+    timeout_seconds: float = 1
+    success_threshold: int = 1
+    failure_threshold: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What one try of a probe found; `listening` False: nobody answers there (yet), trying again is cheap."""
+
+    ok: bool
+    listening: bool = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceSpec:
+    """All that a runtime needs to know of an instance. `name` is the Pod's; `image` is `name@sha256:...`.
+
+    `port` is the declared container port, 0 if none; where instances share the host's ports (the process
+    runtime) a free one is chosen in its place. Command and arguments replace the image's, as in Kubernetes.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    service: str
+    configuration: str
+    revision: str
+    image: str
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    port: int = 0
+    working_dir: str = ""
+    memory_limit_bytes: int | None = None
+    cpu_milli: int | None = None
+    readiness: Probe | None = None
+    liveness: Probe | None = None
+    startup: Probe | None = None
+    termination_grace_seconds: float = 10
+    progress_deadline_seconds: float = 600
+
+
+class Stage(StrEnum):
+    """Where an instance is in its life; the table of moves is in `instance.py`."""
+
+    PENDING = "Pending"
+    STARTING = "Starting"
+    READY = "Ready"
+    CRASH_LOOP_BACK_OFF = "CrashLoopBackOff"
+    DRAINING = "Draining"
+    GONE = "Gone"
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceState:
+    """What an instance reports: a Pod's status in small. `phase` is Kubernetes' word, `stage` the finer one.
+
+    `reason`, `message` and `exit_code` (128 + n for signal n) tell of the latest failure and are empty when
+    all is well. `identity` names the running container to its runtime, also to one of a later process.
+    """
+
+    stage: Stage = Stage.PENDING
+    phase: Literal["Pending", "Running", "Succeeded", "Failed"] = "Pending"
+    ready: bool = False
+    host: str = ""
+    port: int = 0
+    reason: str = ""
+    message: str = ""
+    exit_code: int | None = None
+    restart_count: int = 0
+    started_unix_ns: int = 0
+    ready_unix_ns: int = 0
+    identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ExitStatus:
+    """How a container ended: `code` is 128 + `signal` if one ended it; `oom`, over its memory limit."""
+
+    code: int
+    signal: int = 0
+    oom: bool = False
+
+
+class Bundle(Protocol):
+    """What the process runtime needs of an image: a folder to run in, the command, and its environment."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def command(self) -> tuple[str, ...]: ...
+    @property
+    def env(self) -> tuple[tuple[str, str], ...]: ...
+
+
+class StartError(Exception):
+    """The runtime can't start this container: `reason` is for machines, the message a sentence for people."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RunningProcess(Protocol):
+    """One started container."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def identity(self) -> str: ...
+
+    async def wait(self) -> ExitStatus:
+        """Returns when it has ended and its last lines are logged; may be called again and again."""
+        ...
+
+    async def probe(self, probe: Probe) -> ProbeResult:
+        """Tries once, without a timeout of its own: the caller cancels."""
+        ...
+
+    def terminate(self) -> None:
+        """Asks it to end (SIGTERM); no effect after the end."""
+        ...
+
+    def kill(self) -> None:
+        """Ends it and all its descendants (SIGKILL); no effect after the end."""
+        ...
+
+
+class Runtime(Protocol):
+    """Starts containers."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def open(self) -> None:
+        """Gets ready; called once, before the first `start`."""
+        ...
+
+    async def start(self, spec: InstanceSpec, log: Log) -> RunningProcess:
+        """Starts one container and returns while it boots. Raises `StartError` when that can't work."""
+        ...
+
+    async def remove_leftovers(self, identities: Iterable[str]) -> int:
+        """Ends what an earlier platform on the same data left running; returns the number of processes."""
+        ...
+
+    async def close(self) -> None:
+        """Ends everything that it started."""
+        ...

@@ -1,0 +1,297 @@
+"""One instance's life: started, probed, restarted when it fails, drained and gone.
+
+The life cycle is the table `MOVES`; the container comes from a `Runtime`; one task looks after both. As in a
+Pod, the startup probe comes before the readiness probe, which decides on traffic, and the liveness probe,
+which restarts; a container that ends is started again after a pause that grows. An instance that was not
+ready once within its progress deadline is ended for good. Counterpart: the kubelet's pod worker and prober,
+and Knative's fast readiness probing.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from minirun.model.clock import SECOND_NS, Clock
+from minirun.runtime.base import (
+    ExitStatus,
+    InstanceSpec,
+    InstanceState,
+    Log,
+    Probe,
+    ProbeResult,
+    RunningProcess,
+    Runtime,
+    Stage,
+    StartError,
+)
+
+MOVES: Mapping[Stage, Mapping[str, Stage]] = {
+    Stage.PENDING: {"start": Stage.STARTING, "stop": Stage.GONE},
+    Stage.STARTING: {
+        "pass": Stage.READY,
+        "exit": Stage.CRASH_LOOP_BACK_OFF,
+        "stop": Stage.DRAINING,
+        "deadline": Stage.GONE,
+    },
+    Stage.READY: {"fail": Stage.STARTING, "exit": Stage.CRASH_LOOP_BACK_OFF, "stop": Stage.DRAINING},
+    Stage.CRASH_LOOP_BACK_OFF: {"start": Stage.STARTING, "stop": Stage.GONE, "deadline": Stage.GONE},
+    Stage.DRAINING: {"exit": Stage.GONE},
+    Stage.GONE: {},
+}
+"""Stage and event give the next stage. "pass" and "fail" are verdicts of the readiness probe."""
+
+FAST_PROBE_SECONDS = 0.002
+SLOW_PROBE_SECONDS = 10.0
+MAX_BACK_OFF_SECONDS = 300.0
+STABLE_SECONDS = 600.0
+LAST_LINES = 10
+LAST_CHARACTERS = 2048
+
+
+def next_stage(stage: Stage, event: str) -> Stage:
+    """The stage after `event`; an event that means nothing in this stage leaves it as it is."""
+    return MOVES[stage].get(event, stage)
+
+
+def phase_of(stage: Stage, reason: str) -> Literal["Pending", "Running", "Succeeded", "Failed"]:
+    """A Pod's phase for a stage; one that ended with a `reason` has failed."""
+    if stage is Stage.GONE:
+        return "Failed" if reason else "Succeeded"
+    return "Pending" if stage is Stage.PENDING else "Running"
+
+
+def back_off_seconds(failures: int) -> float:
+    """The pause before the container is started again after `failures` (1, 2, ...) ends in a row.
+
+    The first restart is at once, then 1 s, doubled each time up to 5 minutes: the kubelet's rule and cap with
+    its newer, shorter first step (kubernetes.io, Pod lifecycle, "How Pods handle problems with containers").
+    """
+    return 0.0 if failures <= 1 else min(MAX_BACK_OFF_SECONDS, 2.0 ** min(failures - 2, 10))
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Tries of one probe in a row with the same outcome, and the verdict so far (None: neither yet)."""
+
+    in_a_row: int = 0
+    last_ok: bool = False
+    verdict: bool | None = None
+
+
+def count_probe(probe: Probe, tally: Tally, ok: bool) -> Tally:
+    """The tally after one more try: `success_threshold` successes in a row pass, `failure_threshold` fail."""
+    in_a_row = tally.in_a_row + 1 if ok == tally.last_ok else 1
+    threshold = probe.success_threshold if ok else probe.failure_threshold
+    return Tally(in_a_row, ok, ok if in_a_row >= threshold else tally.verdict)
+
+
+def last_words(lines: Iterable[bytes]) -> str:
+    """The last log lines as one text, cut to the 2048 characters of Kubernetes' termination messages."""
+    return "\n".join(line.decode("utf-8", "replace") for line in lines)[-LAST_CHARACTERS:]
+
+
+def exit_words(status: ExitStatus, words: str) -> tuple[str, str]:
+    """Reason and message for a container that ended, in the words of Knative's condition ContainerHealthy."""
+    if status.oom:
+        return "OOMKilled", "Container failed with: out of memory; raise the memory limit or use less"
+    return (
+        f"ExitCode{status.code}",
+        f"Container failed with: {words or f'exit code {status.code} and no output'}",
+    )
+
+
+def deadline_words(port: int, seconds: float, seen: ProbeResult, words: str) -> str:
+    """What to say of an app that ran, but was not ready once within its progress deadline."""
+    if seen.listening:
+        fault = f"The app was not ready within {seconds:g} s: its readiness probe said: {seen.detail}."
+    else:
+        fault = f"The app did not listen on $PORT (PORT={port}) within {seconds:g} s."
+    return f"{fault} Its last log lines: {words or '(none)'}"
+
+
+async def try_probe(process: RunningProcess, probe: Probe) -> ProbeResult:
+    """One try within the probe's timeout; while nobody listens it knocks again every few milliseconds."""
+    silence = seen = ProbeResult(ok=False, detail=f"no answer within {probe.timeout_seconds:g} s")
+    try:
+        async with asyncio.timeout(probe.timeout_seconds):
+            while True:
+                seen = silence
+                seen = await process.probe(probe)
+                if seen.listening:
+                    return seen
+                await asyncio.sleep(FAST_PROBE_SECONDS)
+    except TimeoutError:
+        return seen
+
+
+async def keep_probing(
+    process: RunningProcess, probe: Probe, clock: Clock, until: Callable[[bool | None, ProbeResult], bool]
+) -> ProbeResult:
+    """Probes once a period, until `until(verdict so far, this try)` is true; returns that last try."""
+    await asyncio.sleep(probe.initial_delay_seconds)
+    tally = Tally()
+    while True:
+        began_ns = clock.monotonic_ns()
+        seen = await try_probe(process, probe)
+        tally = count_probe(probe, tally, seen.ok)
+        if until(tally.verdict, seen):
+            return seen
+        period = probe.period_seconds or (SLOW_PROBE_SECONDS if tally.verdict else FAST_PROBE_SECONDS)
+        await asyncio.sleep(max(0.0, period - (clock.monotonic_ns() - began_ns) / SECOND_NS))
+
+
+async def end(process: RunningProcess, grace_seconds: float) -> None:
+    """SIGTERM, `grace_seconds` to leave in, then SIGKILL; returns when it is gone."""
+    process.terminate()
+    try:
+        async with asyncio.timeout(grace_seconds):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
+class Instance:
+    """One instance: keeps a container of `spec` running and ready, and tells `on_change` each new state.
+
+    `start` begins, `stop` ends for good. `state` is the latest state; `log` gets every line of output.
+    """
+
+    def __init__(
+        self,
+        spec: InstanceSpec,
+        runtime: Runtime,
+        clock: Clock,
+        on_change: Callable[[InstanceState], None],
+        log: Log,
+    ) -> None:
+        self.spec = spec
+        self.state = InstanceState()
+        self._runtime = runtime
+        self._clock = clock
+        self._on_change = on_change
+        self._log = log
+        self._lines: deque[bytes] = deque(maxlen=LAST_LINES)
+        self._seen = ProbeResult(ok=False, listening=False)
+        self._process: RunningProcess | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Starts the container and the task that looks after it; returns at once."""
+        self._task = asyncio.create_task(self._run(), name=f"instance {self.spec.name}")
+
+    async def stop(self, grace_seconds: float | None = None) -> None:
+        """Takes it out of traffic, asks it to end, kills it after the grace period; returns when it is gone.
+
+        `grace_seconds` None is the spec's.
+        """
+        self._move("stop")
+        if self._task is None:
+            return
+        if self._process is None:
+            self._task.cancel()
+        else:
+            await end(
+                self._process, self.spec.termination_grace_seconds if grace_seconds is None else grace_seconds
+            )
+        await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        failures = 0
+        try:
+            async with asyncio.timeout(self.spec.progress_deadline_seconds) as self._deadline:
+                while True:
+                    began_ns = self._clock.monotonic_ns()
+                    self._move("start", replace(self.state, started_unix_ns=self._clock.unix_ns()))
+                    await self._run_container()
+                    if self.state.stage is Stage.GONE:
+                        return
+                    stable = self._clock.monotonic_ns() - began_ns >= STABLE_SECONDS * SECOND_NS
+                    failures = 1 if stable else failures + 1
+                    await asyncio.sleep(back_off_seconds(failures))
+                    self.state = replace(self.state, restart_count=self.state.restart_count + 1)
+        except TimeoutError:
+            self._miss_deadline()
+        finally:
+            self._move("exit")
+
+    async def _run_container(self) -> None:
+        self._lines.clear()
+        try:
+            process = self._process = await self._runtime.start(self.spec, self._on_line)
+        except StartError as error:
+            self._move("exit", replace(self.state, reason=error.reason, message=str(error)))
+            return
+        place = replace(self.state, host=process.host, port=process.port, identity=process.identity)
+        self._move("", place)
+        exited = asyncio.create_task(process.wait())
+        probing = asyncio.create_task(self._probe(process))
+        try:
+            await asyncio.wait({exited, probing}, return_when=asyncio.FIRST_COMPLETED)
+            why = probing.result() if probing.done() else ""
+            if why:
+                await end(process, self.spec.termination_grace_seconds)
+            self._has_ended(await exited, why)
+        finally:
+            self._process = None
+            probing.cancel()
+            process.kill()
+            await asyncio.wait({exited, probing})
+
+    async def _probe(self, process: RunningProcess) -> str:
+        """Runs the probes in their order; returns why the container must be restarted."""
+        spec, clock = self.spec, self._clock
+        if spec.startup:
+            seen = await keep_probing(process, spec.startup, clock, lambda verdict, _: verdict is not None)
+            if not seen.ok:
+                return f"Startup probe failed: {seen.detail}"
+        readiness = keep_probing(process, spec.readiness or Probe(period_seconds=0), clock, self._judge)
+        if spec.liveness is None:
+            return (await readiness).detail
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(readiness)
+            seen = await keep_probing(process, spec.liveness, clock, lambda verdict, _: verdict is False)
+            task.cancel()
+        return f"Liveness probe failed: {seen.detail}"
+
+    def _judge(self, verdict: bool | None, seen: ProbeResult) -> bool:
+        self._seen = seen
+        if verdict and self.state.stage is Stage.STARTING:
+            self._deadline.reschedule(None)
+            now_ns = self._clock.unix_ns()
+            fine = replace(self.state, ready_unix_ns=now_ns, reason="", message="", exit_code=None)
+            self._move("pass", fine)
+        elif verdict is False and self.state.stage is Stage.READY:
+            message = f"Readiness probe failed: {seen.detail}"
+            self._move("fail", replace(self.state, reason="Unhealthy", message=message))
+        return False
+
+    def _has_ended(self, status: ExitStatus, why: str) -> None:
+        state = replace(self.state, exit_code=status.code, identity="")
+        if self.state.stage is not Stage.DRAINING:
+            reason, message = ("Unhealthy", why) if why else exit_words(status, last_words(self._lines))
+            state = replace(state, reason=reason, message=message)
+        self._move("exit", state)
+
+    def _miss_deadline(self) -> None:
+        state = self.state
+        if state.stage is Stage.STARTING:
+            seconds = self.spec.progress_deadline_seconds
+            message = deadline_words(state.port, seconds, self._seen, last_words(self._lines))
+            state = replace(state, reason="ProgressDeadlineExceeded", message=message)
+        self._move("deadline", state)
+
+    def _on_line(self, stream: str, line: bytes) -> None:
+        self._lines.append(line)
+        self._log(stream, line)
+
+    def _move(self, event: str, state: InstanceState | None = None) -> None:
+        """Takes `event`, with the other fields as in `state`, and reports what has changed."""
+        state = state or self.state
+        stage = next_stage(self.state.stage, event)
+        state = replace(state, stage=stage, phase=phase_of(stage, state.reason), ready=stage is Stage.READY)
+        if state != self.state:
+            self.state = state
+            self._on_change(state)

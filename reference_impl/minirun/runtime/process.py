@@ -1,0 +1,234 @@
+"""The process runtime: an instance is a process group of this machine, in its bundle, on a free port.
+
+The environment is built from nothing: the contract's variables, the image's, the user's, and folders of its
+own for HOME and TMPDIR; nothing of the platform's leaks in. A memory limit is kept by looking at the resident
+memory of the group: RLIMIT_AS would count address space that is never used, which breaks threads and many
+libraries. Every process carries a mark by which a later platform on the same data finds what is left over.
+Not a sandbox: apps run as the platform's user. Counterpart: kubelet with containerd; Cloud Run's container
+contract.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from random import Random
+
+import psutil
+
+from minirun.runtime.base import Bundle, InstanceSpec, Log, StartError
+from minirun.runtime.child import Child
+from minirun.runtime.warm import INTERPRETERS, SCRIPT, WarmPool, warm_order
+
+MARK = "MINIRUN_INSTANCE"
+PORTS = range(20_000, 32_000)
+"""Below the ports that Linux (from 32768), macOS and Windows (49152) give to outgoing connections."""
+LEADER_WATCH_SECONDS = 0.05
+GROUP_WATCH_TURNS = 10
+LEFTOVER_WAIT_SECONDS = 5.0
+
+
+def contract_env(spec: InstanceSpec, port: int) -> dict[str, str]:
+    """The variables that the container contract promises (cloud.google.com/run/docs/container-contract)."""
+    return {
+        "PORT": str(port),
+        "K_SERVICE": spec.service,
+        "K_CONFIGURATION": spec.configuration,
+        "K_REVISION": spec.revision,
+    }
+
+
+def resident_bytes(groups: set[int], everyone: bool) -> Counter[int]:
+    """Resident memory by process group: of the leaders alone, or of `everyone` in the groups.
+
+    Pages that processes share count for each of them, as there is no cheap way to tell.
+    """
+    used: Counter[int] = Counter()
+    for pid in psutil.pids() if everyone else groups:
+        try:
+            group = os.getpgid(pid)
+            if group in groups:
+                used[group] += psutil.Process(pid).memory_info().rss
+        except (OSError, psutil.Error):
+            continue  # it has ended meanwhile
+    return used
+
+
+def find_processes(identities: Iterable[str], mark: str) -> set[psutil.Process]:
+    """Living processes with one of the `identities`, their descendants, and those with a mark like that."""
+    found: set[psutil.Process] = set()
+    for identity in identities:
+        pid, _, created = identity.partition(":")
+        try:
+            process = psutil.Process(int(pid))
+            if abs(process.create_time() - float(created)) < 1:
+                found |= {process, *process.children(recursive=True)}
+        except (ValueError, psutil.Error):
+            continue  # not ours, or gone
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARK, "").startswith(mark):
+                found.add(process)
+        except (OSError, psutil.Error):
+            continue  # another user's, or gone
+    return {process for process in found if process.pid != os.getpid()}
+
+
+class ProcessRuntime:
+    """Runs instances as processes; see the module.
+
+    `locate` gives the bundle of a pinned image or raises LookupError; `data_dir` holds the instances' own
+    folders; `warm_size` interpreters are kept warm (0: none).
+    """
+
+    name = "process"
+
+    def __init__(
+        self, data_dir: Path, locate: Callable[[str], Bundle], rng: Random, *, warm_size: int = 2
+    ) -> None:
+        self._locate = locate
+        self._mark = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12] + "/"
+        self._bin = data_dir / "runtime" / "bin"
+        self._scratch = data_dir.resolve() / "runtime" / "scratch"
+        self._ports = self._walk_ports(rng.choice(PORTS))
+        self._children: dict[Child, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._pool = WarmPool(self._spawn_warm, warm_size)
+        self._common = {
+            "PATH": os.pathsep.join((str(self._bin.resolve()), "/usr/local/bin", "/usr/bin", "/bin")),
+            "LANG": "C.UTF-8",
+            "PYTHONUNBUFFERED": "1",  # as Google's buildpacks set it: log lines arrive when they are written
+            MARK: self._mark + "warm",
+        }
+
+    async def open(self) -> None:
+        """Lays out the folders and begins to warm interpreters."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(parents=True)
+        self._bin.mkdir(exist_ok=True)
+        interpreter = Path(getattr(sys, "_base_executable", sys.executable))
+        for name in INTERPRETERS:
+            (self._bin / name).unlink(missing_ok=True)
+            (self._bin / name).symlink_to(interpreter)
+        self._pool.fill()
+
+    async def warmed(self) -> None:
+        """Returns when the warm interpreters are ready."""
+        await self._pool.filled()
+
+    async def start(self, spec: InstanceSpec, log: Log) -> Child:
+        """Starts one container and returns while it boots; see `Runtime.start`."""
+        try:
+            bundle = self._locate(spec.image)
+        except LookupError as error:
+            raise StartError("ContainerMissing", str(error)) from error
+        argv = (*(spec.command or bundle.command), *spec.args)
+        port = next(self._ports)
+        scratch = tempfile.mkdtemp(prefix=f"{spec.uid}-", dir=self._scratch)
+        env = self._environment(spec, bundle, port, scratch)
+        cwd = bundle.folder / spec.working_dir
+        self._pool.start_begins()
+        try:
+            child = await self._launch(argv, env, cwd, log)
+        except BaseException as error:
+            self._pool.start_ends()
+            if not isinstance(error, OSError):
+                raise
+            message = f"The start command {argv[0]!r} can't be run ({error.strerror}); correct the command."
+            raise StartError("StartError", message) from error
+        child.port, child.memory_limit_bytes = port, spec.memory_limit_bytes
+        child.on_settled = self._pool.start_ends
+        self._children[child] = asyncio.create_task(self._see_off(child, scratch))
+        if child.memory_limit_bytes and self._watching is None:
+            self._watching = asyncio.create_task(self._watch_memory(), name="memory limits")
+        return child
+
+    async def _launch(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Log) -> Child:
+        order = warm_order(argv, env, self._common, cwd)
+        child = self._pool.take() if order else None
+        if child is None or order is None:
+            return await Child.spawn(argv, env, cwd, log)
+        child.log, child.env, child.cwd = log, env, cwd
+        child.write_and_close(order)
+        return child
+
+    async def _spawn_warm(self) -> Child:
+        warm = asyncio.Event()
+        argv = ("python", str(SCRIPT))
+        child = await Child.spawn(argv, self._common, self._scratch, lambda *_: warm.set(), subprocess.PIPE)
+        waits = {asyncio.create_task(warm.wait()), asyncio.create_task(child.wait())}
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            child.kill()
+            raise
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return child
+
+    def _environment(self, spec: InstanceSpec, bundle: Bundle, port: int, own: str) -> dict[str, str]:
+        image = dict(bundle.env)
+        if "PATH" in image:
+            image["PATH"] += os.pathsep + self._common["PATH"]
+        env = {**self._common, "HOME": own, "TMPDIR": own, **image, **dict(spec.env)}
+        return {**env, **contract_env(spec, port), MARK: self._mark + spec.uid}
+
+    def _walk_ports(self, first: int) -> Iterator[int]:
+        """Free ports, in turn, so that one is given again only after all the others."""
+        for number in itertools.count(first - PORTS.start):
+            port = PORTS[number % len(PORTS)]
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("", port))
+                except OSError:
+                    continue  # somebody's
+            yield port
+
+    async def _see_off(self, child: Child, scratch: str) -> None:
+        await child.wait()
+        del self._children[child]
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+
+    async def _watch_memory(self) -> None:
+        """Ends those over their limit: a look at each process often, at its whole group now and then."""
+        for turn in itertools.count():
+            limits = {child.pid: child for child in self._children if child.memory_limit_bytes}
+            if not limits:
+                break
+            for pid, used in resident_bytes(set(limits), everyone=turn % GROUP_WATCH_TURNS == 0).items():
+                if used > (limits[pid].memory_limit_bytes or used):
+                    limits[pid].oom = True
+                    limits[pid].kill()
+            await asyncio.sleep(LEADER_WATCH_SECONDS)
+        self._watching = None
+
+    async def remove_leftovers(self, identities: Iterable[str]) -> int:
+        """Ends what an earlier platform left running; call it before `open`."""
+        found = await asyncio.to_thread(find_processes, tuple(identities), self._mark)
+        for process in found:
+            try:
+                process.kill()
+            except psutil.Error:
+                pass
+        await asyncio.to_thread(psutil.wait_procs, list(found), LEFTOVER_WAIT_SECONDS)
+        return len(found)
+
+    async def close(self) -> None:
+        """Ends all instances at once (to drain them is the life cycle's), also who fled from their groups."""
+        await self._pool.close()
+        for child in self._children:
+            child.kill()
+        if self._children:
+            await asyncio.wait(set(self._children.values()))
+        if self._watching:
+            self._watching.cancel()
+        await self.remove_leftovers(())

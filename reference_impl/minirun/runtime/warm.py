@@ -1,0 +1,102 @@
+"""A few Python interpreters that have started, and become the next instances: the answer to the cold start.
+
+Most of a Python app's start is the interpreter and the standard library. A warm interpreter has both behind
+it and waits for one line: what to become. It is used only where the app can't tell the difference. New ones
+are made when no instance is starting, so that they never slow one down. Counterpart: the zygote of Android,
+and the pre-warmed sandboxes of the function platforms; Cloud Run's "startup CPU boost" aims at the same wait.
+"""
+
+import asyncio
+import json
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+from minirun.runtime.child import Child
+
+INTERPRETERS = {"python", "python3", f"python3.{sys.version_info.minor}"}
+SCRIPT = Path(__file__).with_name("warm_child.py")
+EARLY = ("PYTHON", "LD_", "DYLD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
+"""Names of variables that act before an app's first line; the child can make good for PYTHONPATH alone."""
+
+
+def warm_order(
+    argv: Sequence[str], env: Mapping[str, str], common: Mapping[str, str], cwd: Path
+) -> bytes | None:
+    """The line that makes a warm interpreter run `argv`; None where only a fresh process does just that.
+
+    `argv` must be `python [-u] SCRIPT.py ...` or `python [-u] -m MODULE ...`, and no variable of `env` that
+    an interpreter reads at its start may differ from those in `common`, with which the warm ones were
+    started.
+    """
+    head, *rest = argv
+    if head not in INTERPRETERS or not rest:
+        return None
+    if rest[0] == "-u" and "PYTHONUNBUFFERED" in common:
+        rest = rest[1:]
+    module = len(rest) > 1 and rest[0] == "-m"
+    if not module and not (rest and rest[0].endswith(".py") and (cwd / rest[0]).is_file()):
+        return None
+    early = {name for name in {*env, *common} if name.startswith(EARLY)} - {"PYTHONPATH"}
+    if any(env.get(name) != common.get(name) for name in early):
+        return None
+    order = {
+        "argv": rest[module:],
+        "orig_argv": list(argv),
+        "module": module,
+        "env": dict(env),
+        "cwd": str(cwd),
+    }
+    return json.dumps(order).encode() + b"\n"
+
+
+class WarmPool:
+    """Keeps `size` warm interpreters. `spawn` starts one and returns when it is warm."""
+
+    def __init__(self, spawn: Callable[[], Awaitable[Child]], size: int) -> None:
+        self._spawn = spawn
+        self._size = size
+        self._idle: deque[Child] = deque()
+        self._starting = 0
+        self._filling: asyncio.Task[None] | None = None
+
+    def take(self) -> Child | None:
+        """A warm interpreter, or None if there is none now."""
+        while self._idle:
+            child = self._idle.popleft()
+            if child.alive:
+                return child
+        return None
+
+    def start_begins(self) -> None:
+        self._starting += 1
+
+    def start_ends(self) -> None:
+        self._starting -= 1
+        self.fill()
+
+    def fill(self) -> None:
+        """Makes what is missing, in the background, one at a time."""
+        if self._filling is None or self._filling.done():
+            self._filling = asyncio.create_task(self._fill(), name="warm interpreters")
+
+    async def filled(self) -> None:
+        """Returns when the pool has done what it could."""
+        if self._filling:
+            await asyncio.wait({self._filling})
+
+    async def _fill(self) -> None:
+        while len(self._idle) < self._size and not self._starting:
+            self._idle.append(await self._spawn())
+
+    async def close(self) -> None:
+        """Ends the idle ones, and makes no more."""
+        self._size = 0
+        if self._filling:
+            self._filling.cancel()
+            await asyncio.wait({self._filling})
+        for child in self._idle:
+            child.kill()
+            await child.wait()
+        self._idle.clear()

@@ -1,0 +1,305 @@
+"""Instance logs: each line that a container prints becomes a `LogEntry`, kept on disk a file per revision.
+
+Lines that are JSON objects are structured entries, with the special fields that Cloud Logging knows; any
+other line is text of severity DEFAULT, on stderr too, as Cloud Run has it. A revision keeps at most two
+files of `ROTATE_BYTES`. Entries are written at most `FLUSH_SECONDS` after they came, in one write a
+revision; reading writes first, so a reader sees everything. Counterpart: Cloud Logging behind Cloud Run
+(cloud.google.com/logging/docs/structured-logging, "Special fields in structured payloads").
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Required, TypedDict, Unpack
+
+import msgspec
+
+from minirun.model.clock import SECOND_NS, Clock
+
+ROTATE_BYTES = 10_000_000
+FLUSH_SECONDS = 0.1
+FLUSH_BYTES = 1_000_000  # a flood is written at once: memory stays flat
+MEMORY_ENTRIES = 10_000  # kept by a store without a directory, and for a follower that does not keep up
+
+_NAMES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+SEVERITIES = {name: 100 * rank for rank, name in enumerate(_NAMES)}
+_ALIASES = {"TRACE": "DEBUG", "WARN": "WARNING", "ERR": "ERROR", "FATAL": "CRITICAL", "PANIC": "EMERGENCY"}
+_SPECIAL = "logging.googleapis.com/"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """One entry: `message` of a text line, or the `json_payload` that is left of a structured one.
+
+    `severity` is a key of `SEVERITIES`; `pod` is the instance; `stream` is stdout or stderr.
+    """
+
+    timestamp_unix_ns: int
+    severity: str = "DEFAULT"
+    message: str = ""
+    json_payload: dict[str, object] | None = None
+    namespace: str = ""
+    service: str = ""
+    configuration: str = ""
+    revision: str = ""
+    pod: str = ""
+    stream: str = ""
+    trace: str = ""
+    span_id: str = ""
+    labels: dict[str, str] = {}
+
+    @property
+    def text(self) -> str:
+        """What a person reads: the message, or the payload as JSON if it has none."""
+        if self.json_payload is None:
+            return self.message
+        message = self.json_payload.get("message")
+        return message if isinstance(message, str) else msgspec.json.encode(self.json_payload).decode()
+
+
+class Origin(TypedDict, total=False):
+    """Who printed a line."""
+
+    namespace: Required[str]
+    service: str
+    configuration: str
+    revision: str
+    pod: str
+
+
+class Selection(TypedDict, total=False):
+    """Which entries to read: those of a service, a revision, an instance; None or absent is any.
+
+    `tail`: only the last so many of those that match; `since_unix_ns`: only entries of that time or later.
+    """
+
+    service: str | None
+    revision: str | None
+    pod: str | None
+    tail: int | None
+    since_unix_ns: int | None
+
+
+def parse_line(stream: str, line: bytes, unix_ns: int, **origin: Unpack[Origin]) -> LogEntry:
+    """The entry that one line of output makes.
+
+    Args:
+        stream: "stdout" or "stderr".
+        line: the line without its end.
+        unix_ns: when it came; the time of entries that do not carry a valid one.
+        origin: who printed it.
+    """
+    fields: dict[str, object] = {"timestamp_unix_ns": unix_ns, "stream": stream, **origin}
+    payload = _json_object(line)
+    if payload is None:
+        fields["message"] = line.decode("utf-8", "replace")
+    else:
+        fields.update(_take_special(payload))
+        only_message = payload.keys() == {"message"} and isinstance(payload["message"], str)
+        fields.update(payload if only_message else {"json_payload": payload})
+    return LogEntry(**fields)  # type: ignore[arg-type]
+
+
+def _json_object(line: bytes) -> dict[str, object] | None:
+    if not line.lstrip().startswith(b"{"):
+        return None
+    try:
+        return msgspec.json.decode(line, type=dict[str, object])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _take_special(payload: dict[str, object]) -> dict[str, object]:
+    """Takes the special fields that are well-formed out of `payload`; the others stay where they are."""
+    taken: dict[str, object] = {}
+    for key, field, parse in _FIELDS:
+        value = parse(payload[key]) if key in payload else None
+        if value is not None:
+            taken[field] = value
+            del payload[key]
+    seconds, nanos = payload.get("timestampSeconds"), payload.get("timestampNanos", 0)
+    if isinstance(seconds, int) and isinstance(nanos, int):
+        taken["timestamp_unix_ns"] = seconds * SECOND_NS + nanos
+        payload.pop("timestampSeconds")
+        payload.pop("timestampNanos", None)
+    return taken
+
+
+def _severity(value: object) -> str | None:
+    name = str(value).upper()
+    name = _ALIASES.get(name, name)
+    return name if name in SEVERITIES else None
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _labels(value: object) -> dict[str, str] | None:
+    return {k: str(v) for k, v in value.items()} if isinstance(value, dict) else None
+
+
+def _timestamp(value: object) -> int | None:
+    if isinstance(value, dict):
+        seconds, nanos = value.get("seconds"), value.get("nanos", 0)
+        return seconds * SECOND_NS + nanos if isinstance(seconds, int) and isinstance(nanos, int) else None
+    try:
+        when = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return (when - _EPOCH) // timedelta(microseconds=1) * 1000 if when.tzinfo else None
+
+
+_FIELDS: tuple[tuple[str, str, Callable[[object], object]], ...] = (
+    ("severity", "severity", _severity),
+    ("time", "timestamp_unix_ns", _timestamp),
+    ("timestamp", "timestamp_unix_ns", _timestamp),
+    (_SPECIAL + "trace", "trace", _string),
+    (_SPECIAL + "spanId", "span_id", _string),
+    (_SPECIAL + "labels", "labels", _labels),
+)
+
+
+class LogStore:
+    """The entries of all instances.
+
+    Args:
+        directory: where the files go, `NAMESPACE/REVISION.jsonl`; None keeps the last entries in memory only.
+        clock: stamps the lines.
+        rotate_bytes: size at which a file becomes the older one of the two that are kept.
+    """
+
+    def __init__(self, directory: Path | None, clock: Clock, rotate_bytes: int = ROTATE_BYTES) -> None:
+        self._clock = clock
+        self._directory = directory
+        self._rotate_bytes = rotate_bytes
+        self._memory: deque[LogEntry] = deque(maxlen=MEMORY_ENTRIES)
+        self._unwritten: dict[tuple[str, str], list[bytes]] = {}
+        self._unwritten_bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._followers: set[_Follower] = set()
+
+    def append(self, entry: LogEntry) -> None:
+        """Adds an entry; it is on disk within `FLUSH_SECONDS`. Called on the loop's thread."""
+        for follower in self._followers:
+            follower.offer(entry)
+        if self._directory is None:
+            self._memory.append(entry)
+            return
+        line = b"\n" + msgspec.json.encode(entry)  # the new line first: it ends one that a kill cut in half
+        self._unwritten.setdefault((entry.namespace, entry.revision), []).append(line)
+        self._unwritten_bytes += len(line)
+        if self._unwritten_bytes >= FLUSH_BYTES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+
+    def append_line(self, stream: str, line: bytes, **origin: Unpack[Origin]) -> None:
+        """Adds one line that an instance printed just now."""
+        self.append(parse_line(stream, line, self._clock.unix_ns(), **origin))
+
+    def flush(self) -> None:
+        """Writes what is not written yet."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        unwritten, self._unwritten, self._unwritten_bytes = self._unwritten, {}, 0
+        for (namespace, revision), lines in unwritten.items():
+            path = self._path(namespace, revision)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("ab") as file:
+                file.write(b"".join(lines))
+                size = file.tell()
+            if size >= self._rotate_bytes:
+                path.replace(path.with_suffix(".old"))
+
+    def _path(self, namespace: str, revision: str) -> Path:
+        assert self._directory is not None
+        return self._directory / namespace / f"{revision}.jsonl"
+
+    def read(self, namespace: str | None, **selection: Unpack[Selection]) -> Iterator[LogEntry]:
+        """The stored entries of a namespace (None: of all) that are selected, oldest first."""
+        tail = selection.get("tail")
+        if self._directory is None:
+            logs: list[Iterator[LogEntry]] = [reversed(self._memory)]
+        else:
+            self.flush()
+            files = self._directory.glob(f"{namespace or '*'}/{selection.get('revision') or '*'}.*")
+            logs = [_newest_first(path) for path in sorted({file.with_suffix(".jsonl") for file in files})]
+        # Each log is read from its end, so that the tail of a long one is cheap.
+        wanted = partial(_matches, namespace, selection)
+        heads = [islice(filter(wanted, log), tail) for log in logs]
+        merged = heapq.merge(*heads, key=_time, reverse=True)
+        return iter(sorted(islice(merged, tail), key=_time))
+
+    async def follow(self, namespace: str | None, **selection: Unpack[Selection]) -> AsyncIterator[LogEntry]:
+        """What `read` gives, then each new entry as it comes, until the caller closes it.
+
+        A follower that is `MEMORY_ENTRIES` behind loses the oldest.
+        """
+        follower = _Follower(partial(_matches, namespace, selection))
+        self._followers.add(follower)
+        try:
+            for entry in self.read(namespace, **selection):
+                yield entry
+            while True:
+                yield await follower.next()
+        finally:
+            self._followers.discard(follower)
+
+    def remove_revision(self, namespace: str, revision: str) -> None:
+        """Forgets the entries of a revision."""
+        self._unwritten.pop((namespace, revision), None)
+        kept = [e for e in self._memory if (e.namespace, e.revision) != (namespace, revision)]
+        self._memory = deque(kept, maxlen=MEMORY_ENTRIES)
+        if self._directory is not None:
+            for suffix in (".jsonl", ".old"):
+                self._path(namespace, revision).with_suffix(suffix).unlink(missing_ok=True)
+
+
+class _Follower:
+    """The entries that one `follow` has not taken yet."""
+
+    def __init__(self, wanted: Callable[[LogEntry], bool]) -> None:
+        self._wanted = wanted
+        self._entries: deque[LogEntry] = deque(maxlen=MEMORY_ENTRIES)
+        self._wake = asyncio.Event()
+
+    def offer(self, entry: LogEntry) -> None:
+        if self._wanted(entry):
+            self._entries.append(entry)
+            self._wake.set()
+
+    async def next(self) -> LogEntry:
+        while not self._entries:
+            self._wake.clear()
+            await self._wake.wait()
+        return self._entries.popleft()
+
+
+def _time(entry: LogEntry) -> int:
+    return entry.timestamp_unix_ns
+
+
+def _matches(namespace: str | None, selection: Selection, entry: LogEntry) -> bool:
+    return (
+        namespace in (None, entry.namespace)
+        and selection.get("service") in (None, entry.service)
+        and selection.get("revision") in (None, entry.revision)
+        and selection.get("pod") in (None, entry.pod)
+        and entry.timestamp_unix_ns >= (selection.get("since_unix_ns") or 0)
+    )
+
+
+def _newest_first(path: Path) -> Iterator[LogEntry]:
+    for file in (path, path.with_suffix(".old")):
+        for line in reversed(file.read_bytes().splitlines()) if file.exists() else ():
+            try:
+                yield msgspec.json.decode(line, type=LogEntry)
+            except msgspec.DecodeError:
+                continue  # cut in half by a kill

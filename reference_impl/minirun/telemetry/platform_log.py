@@ -1,0 +1,56 @@
+"""The platform's own log: everything under the logger `minirun`, to people on stderr and to a file as JSON.
+
+The file holds one entry a line in the shape of Cloud Run's structured logs (`severity`, `message`, `time`,
+`logger`), so that the tools that read instances' logs read it too. Counterpart: the zap logs of Knative's
+controllers (ConfigMap config-logging).
+"""
+
+import logging
+import sys
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+import msgspec
+
+FILE_NAME = "platform.log"
+_HUMAN = logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S")
+
+
+class JSONFormatter(logging.Formatter):
+    """One record as one JSON line; a traceback is the field `exception`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "severity": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(entry).decode()
+
+
+def configure(directory: Path | None, level: int = logging.INFO) -> None:
+    """Sends the platform's log to stderr (warnings and worse) and to `directory/platform.log` (`level`).
+
+    Call it once a process; calling it again replaces what the last call set up.
+    """
+    root = logging.getLogger("minirun")
+    for old in list(root.handlers):
+        root.removeHandler(old)
+        old.close()
+    people = logging.StreamHandler(sys.stderr)
+    people.setLevel(logging.WARNING)
+    people.setFormatter(_HUMAN)
+    root.addHandler(people)
+    root.setLevel(level)
+    root.propagate = False
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True)
+        file = RotatingFileHandler(
+            directory / FILE_NAME, maxBytes=10_000_000, backupCount=1, encoding="utf-8"
+        )
+        file.setFormatter(JSONFormatter())
+        root.addHandler(file)

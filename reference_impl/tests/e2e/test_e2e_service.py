@@ -1,0 +1,139 @@
+"""A Service's life on a real platform: real processes, real sockets, the commands a user types."""
+
+import collections
+import signal
+import threading
+from pathlib import Path
+
+from liveplatform import SERVING, Platform, conditions, manifest
+
+
+def test_a_service_is_deployed_called_and_goes_to_zero_and_back(platform: Platform) -> None:
+    platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=moon")
+    first = platform.get("hello")  # the first request after Ready succeeds
+    assert first.status_code == 200
+    assert "moon" in first.text
+    assert platform.pods("hello")
+
+    platform.wait_until(lambda: not platform.pods("hello"), 40, "scale to zero")
+    assert conditions(platform.api.get(f"{SERVING}/revisions/hello-00001").json())["Active"] == "False"
+    assert conditions(platform.api.get(f"{SERVING}/services/hello").json())["Ready"] == "True"
+
+    assert platform.get("hello").status_code == 200
+    assert len(platform.pods("hello")) == 1
+
+
+def test_traffic_is_split_exactly_by_tag_and_percent_and_rolled_back(platform: Platform) -> None:
+    platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=one")
+    platform.minirun(
+        "deploy", "hello", "--image", "hello", "--env", "TARGET=two", "--no-traffic", "--tag", "new"
+    )
+    assert "two" in platform.get("new-hello.default.localhost").text
+    assert "two" in platform.get("hello", headers={"Knative-Serving-Tag": "new"}).text
+    assert "one" in platform.get("hello").text
+
+    platform.minirun("traffic", "hello", "--to", "hello-00001=80", "--to", "hello-00002=20")
+    seen = collections.Counter("two" in platform.get("hello").text for _ in range(100))
+    assert seen == {False: 80, True: 20}
+
+    platform.minirun("traffic", "hello", "--to", "hello-00001=100")
+    assert all("one" in platform.get("hello").text for _ in range(20))
+
+
+def test_a_prober_sees_only_200_while_the_image_is_replaced(platform: Platform) -> None:
+    platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=v1")
+    stop, seen = threading.Event(), []
+
+    def probe() -> None:
+        while not stop.is_set():
+            seen.append(platform.get("hello").status_code)
+
+    prober = threading.Thread(target=probe)
+    prober.start()
+    for version in range(2, 5):
+        platform.minirun("deploy", "hello", "--image", "hello", "--env", f"TARGET=v{version}")
+        assert f"v{version}" in platform.minirun("invoke", "hello").stdout
+    stop.set()
+    prober.join()
+    assert set(seen) == {200}
+    assert len(seen) > 50
+
+
+def test_a_bad_deploy_says_why_and_does_not_take_traffic_from_a_working_revision(platform: Platform) -> None:
+    platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=good")
+    failed = platform.minirun("deploy", "hello", "--image", "crash", "--env", "MODE=exit", check=False)
+    assert failed.returncode != 0
+    assert "hello-00002" in failed.stderr
+    assert "good" in platform.get("hello").text
+    service = platform.api.get(f"{SERVING}/services/hello").json()
+    assert service["status"]["latestReadyRevisionName"] == "hello-00001"
+    assert conditions(service)["ConfigurationsReady"] == "False"
+
+    platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=better")
+    assert "better" in platform.get("hello").text
+
+
+def test_deleting_a_service_takes_everything_with_it(platform: Platform) -> None:
+    platform.minirun("deploy", "hello", "--image", "hello")
+    platform.minirun("services", "delete", "hello")
+    assert platform.get("hello").status_code == 404
+    for plural in ("services", "configurations", "routes", "revisions"):
+        platform.wait_until(lambda p=plural: not platform.api.get(f"{SERVING}/{p}").json()["items"])
+    platform.wait_until(lambda: not platform.pods())
+
+
+def test_your_own_folder_is_built_deployed_and_its_log_lines_are_read_back(
+    platform: Platform, tmp_path: Path
+) -> None:
+    source = tmp_path / "my app"
+    source.mkdir()
+    (source / "Procfile").write_text("web: python main.py\n")
+    (source / "main.py").write_text(
+        "import http.server, json, os\n"
+        "class H(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        print(json.dumps({'severity': 'WARNING', 'message': 'seen ' + self.path}), flush=True)\n"
+        "        self.send_response(200); self.end_headers()\n"
+        "        self.wfile.write(os.environ['K_SERVICE'].encode())\n"
+        "    def log_message(self, *a): pass\n"
+        "http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), H).serve_forever()\n"
+    )
+    platform.minirun("deploy", "mine", "--source", str(source))
+    assert platform.get("mine", "/page").text == "mine"
+    platform.wait_until(lambda: "seen /page" in platform.minirun("logs", "mine").stdout, what="the log line")
+    assert "WARNING" in platform.minirun("logs", "mine").stdout
+    assert "mine" in platform.minirun("images", "list").stdout
+
+
+def test_applying_what_was_exported_changes_nothing(platform: Platform, tmp_path: Path) -> None:
+    platform.minirun(
+        "deploy", "hello", "--image", "hello", "--concurrency", "7", "--max", "3", "--timeout", "20"
+    )
+    before = platform.api.get(f"{SERVING}/services/hello").json()
+    exported = tmp_path / "service.yaml"
+    exported.write_text(platform.minirun("export", "hello").stdout)
+    platform.minirun("apply", "-f", str(exported))
+    after = platform.api.get(f"{SERVING}/services/hello").json()
+    assert after["metadata"]["generation"] == before["metadata"]["generation"]
+    assert after["spec"] == before["spec"]
+
+
+def test_it_ends_cleanly_on_sigterm_and_on_ctrl_c_and_leaves_no_process(machine: Platform) -> None:
+    for how in (signal.SIGTERM, signal.SIGINT):
+        machine.start()
+        machine.minirun("deploy", "hello", "--image", "hello")
+        assert machine.get("hello").status_code == 200
+        assert machine.stop(how) == 0
+        assert machine.instance_processes() == []
+
+
+def test_a_service_made_over_the_bare_api_is_served(platform: Platform) -> None:
+    made = platform.api.post(
+        f"{SERVING}/services", json=manifest("bare"), params={"fieldValidation": "Strict"}
+    )
+    assert made.status_code == 201, made.text
+    platform.wait_until(
+        lambda: conditions(platform.api.get(f"{SERVING}/services/bare").json()).get("Ready") == "True"
+    )
+    assert platform.get("bare").status_code == 200
+    assert platform.get("bare.default.svc.cluster.local").status_code == 200
