@@ -66,7 +66,7 @@ _PROXIED, _DIRECT, _QUEUED = _Way.PROXIED, _Way.DIRECT, _Way.QUEUED
 class _Instance(Tracker):
     """An instance's slots, statistics and queue; it outlives its endpoint until it is idle."""
 
-    __slots__ = ("endpoint", "queue", "start_ns", "stats", "usable")
+    __slots__ = ("endpoint", "on_idle", "queue", "start_ns", "stats", "usable")
 
     def __init__(self, endpoint: Endpoint, container_concurrency: int, now_ns: int) -> None:
         super().__init__(endpoint.name, container_concurrency)
@@ -75,6 +75,7 @@ class _Instance(Tracker):
         self.start_ns = now_ns
         self.stats = RequestStats(now_ns)
         self.queue: dict[_Request, None] = {}
+        self.on_idle: Callable[[], None] | None = None
 
 
 class Lease:
@@ -223,6 +224,15 @@ class RevisionPath:
             instance.usable = instance.endpoint is not None
         self._refresh()
 
+    def drain(self, name: str, then: Callable[[], None]) -> None:
+        """Take an instance out, and call `then` when it has finished what it runs: at once if it is idle."""
+        instance = self._instances.get(name)
+        if instance is None:
+            then()
+            return
+        instance.endpoint, instance.usable, instance.on_idle = None, False, then
+        self._refresh()
+
     def set_proxy_mode(self, proxy: bool) -> None:
         """Put the activator into the path or take it out; without any instance it is always in."""
         self._proxy_mode = proxy
@@ -339,3 +349,6 @@ class RevisionPath:
     def _forget_if_idle(self, instance: _Instance) -> None:
         if instance.endpoint is None and not instance.in_flight:
             self._instances.pop(instance.name, None)
+            if instance.on_idle is not None:
+                then, instance.on_idle = instance.on_idle, None
+                then()

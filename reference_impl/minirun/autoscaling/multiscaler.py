@@ -24,6 +24,18 @@ class DeciderStatus(NamedTuple):
     excess_burst_capacity: int
 
 
+class Snapshot(NamedTuple):
+    """What there is to see of a decider; averages of the scaled metric over the stable and panic window."""
+
+    scaling_metric: str
+    desired_scale: int
+    excess_burst_capacity: int
+    stable: float
+    panic: float
+    target: float
+    panicking: bool
+
+
 class _Scaler:
     """One revision's decider, what feeds it, and its last decision."""
 
@@ -83,6 +95,16 @@ class MultiScaler:
         """The revision's last decision; None if it has no decider."""
         scaler = self._scalers.get(key)
         return scaler.status if scaler else None
+
+    def snapshot(self, key: str, now_ns: int) -> Snapshot | None:
+        """The revision's last decision and what it stands on; None if it has no decider."""
+        scaler = self._scalers.get(key)
+        if scaler is None:
+            return None
+        spec, decider = scaler.decider.spec, scaler.decider
+        averages = scaler.metrics.stable_and_panic(now_ns) or (0.0, 0.0)
+        panicking = decider.panic_time_ns is not None
+        return Snapshot(spec.scaling_metric, *scaler.status, *averages, spec.target_value, panicking)
 
     def record(self, key: str, now_ns: int, stat: Stat) -> None:
         """Take in what the pods of a revision reported; dropped if the revision has no decider."""

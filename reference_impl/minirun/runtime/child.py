@@ -81,15 +81,17 @@ class Child(asyncio.SubprocessProtocol):
         return await asyncio.shield(self._ended)
 
     async def probe(self, probe: Probe) -> ProbeResult:
-        seen = await (
-            self._run(probe) if probe.kind == "exec" else probe_network(probe, self.host, self.port)
-        )
+        trying = self._run(probe) if probe.kind == "exec" else probe_network(probe, self.host, self.port)
+        seen = await trying
         if seen.ok:
             self._settle()
         return seen
 
     async def _run(self, probe: Probe) -> ProbeResult:
-        helper = await Child.spawn(probe.command, self.env, self.cwd, lambda *_: None, DEVNULL)
+        try:
+            helper = await Child.spawn(probe.command, self.env, self.cwd, lambda *_: None)
+        except (OSError, ValueError) as error:
+            return ProbeResult(ok=False, detail=str(error))
         try:
             code = (await helper.wait()).code
         finally:
@@ -104,9 +106,7 @@ class Child(asyncio.SubprocessProtocol):
         if not self.alive:
             return
         try:
-            outside = [
-                one for one in psutil.Process(self.pid).children(recursive=True) if one.pid != self.pid
-            ]
+            outside = psutil.Process(self.pid).children(recursive=True)
         except psutil.Error:
             outside = []
         self._kill_group()

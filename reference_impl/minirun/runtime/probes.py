@@ -40,7 +40,8 @@ def http_request(probe: Probe, host: str) -> bytes:
 
 async def read_http(reader: asyncio.StreamReader) -> ProbeResult:
     """Reads the status line and judges it."""
-    status = int((await reader.readline()).split(None, 2)[1:2][0])
+    _, status_text, *_ = (await reader.readline()).split(None, 2)
+    status = int(status_text)
     return ProbeResult(ok=200 <= status < 400, detail=f"HTTP {status}")
 
 

@@ -33,7 +33,7 @@ PORTS = range(20_000, 32_000)
 """Below the ports that Linux (from 32768), macOS and Windows (49152) give to outgoing connections."""
 LEADER_WATCH_SECONDS = 0.05
 GROUP_WATCH_TURNS = 10
-LEFTOVER_WAIT_SECONDS = 5.0
+LEFTOVER_LOOKS = 100
 
 
 def contract_env(spec: InstanceSpec, port: int) -> dict[str, str]:
@@ -79,7 +79,15 @@ def find_processes(identities: Iterable[str], mark: str) -> set[psutil.Process]:
                 found.add(process)
         except (OSError, psutil.Error):
             continue  # another user's, or gone
-    return {process for process in found if process.pid != os.getpid()}
+    return {process for process in found if process.pid != os.getpid() and is_running(process)}
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Whether it still does anything; one that only waits for its parent to collect it does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
 
 
 class ProcessRuntime:
@@ -98,7 +106,8 @@ class ProcessRuntime:
         self._mark = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12] + "/"
         self._bin = data_dir / "runtime" / "bin"
         self._scratch = data_dir.resolve() / "runtime" / "scratch"
-        self._ports = self._walk_ports(rng.choice(PORTS))
+        first = rng.randrange(len(PORTS))
+        self._ports: Iterator[int] = itertools.cycle([*PORTS[first:], *PORTS[:first]])
         self._children: dict[Child, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
         self._pool = WarmPool(self._spawn_warm, warm_size)
@@ -131,7 +140,8 @@ class ProcessRuntime:
         except LookupError as error:
             raise StartError("ContainerMissing", str(error)) from error
         argv = (*(spec.command or bundle.command), *spec.args)
-        port = next(self._ports)
+        claim = self._claim_port()
+        port = claim.getsockname()[1]
         scratch = tempfile.mkdtemp(prefix=f"{spec.uid}-", dir=self._scratch)
         env = self._environment(spec, bundle, port, scratch)
         cwd = bundle.folder / spec.working_dir
@@ -140,13 +150,14 @@ class ProcessRuntime:
             child = await self._launch(argv, env, cwd, log)
         except BaseException as error:
             self._pool.start_ends()
-            if not isinstance(error, OSError):
+            claim.close()
+            if not isinstance(error, (OSError, ValueError)):
                 raise
-            message = f"The start command {argv[0]!r} can't be run ({error.strerror}); correct the command."
+            message = f"The start command {argv[0]!r} can't be run in {cwd} ({error}); correct the command."
             raise StartError("StartError", message) from error
         child.port, child.memory_limit_bytes = port, spec.memory_limit_bytes
         child.on_settled = self._pool.start_ends
-        self._children[child] = asyncio.create_task(self._see_off(child, scratch))
+        self._children[child] = asyncio.create_task(self._see_off(child, scratch, claim))
         if child.memory_limit_bytes and self._watching is None:
             self._watching = asyncio.create_task(self._watch_memory(), name="memory limits")
         return child
@@ -182,19 +193,25 @@ class ProcessRuntime:
         env = {**self._common, "HOME": own, "TMPDIR": own, **image, **dict(spec.env)}
         return {**env, **contract_env(spec, port), MARK: self._mark + spec.uid}
 
-    def _walk_ports(self, first: int) -> Iterator[int]:
-        """Free ports, in turn, so that one is given again only after all the others."""
-        for number in itertools.count(first - PORTS.start):
-            port = PORTS[number % len(PORTS)]
-            with socket.socket() as probe:
-                try:
-                    probe.bind(("", port))
-                except OSError:
-                    continue  # somebody's
-            yield port
+    def _claim_port(self) -> socket.socket:
+        """Chooses a free port; one is chosen again only after all the others.
 
-    async def _see_off(self, child: Child, scratch: str) -> None:
+        The claim on it is its number in UDP, which other platforms on this machine see until it is closed.
+        """
+        for port in itertools.islice(self._ports, len(PORTS)):
+            claim = socket.socket(type=socket.SOCK_DGRAM)
+            try:
+                claim.bind(("127.0.0.1", port))
+                with socket.socket() as trial:
+                    trial.bind(("", port))
+                return claim
+            except OSError:
+                claim.close()
+        raise StartError("NoFreePort", f"All ports of {PORTS.start}-{PORTS.stop - 1} are in use; free some.")
+
+    async def _see_off(self, child: Child, scratch: str, claim: socket.socket) -> None:
         await child.wait()
+        claim.close()
         del self._children[child]
         await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
 
@@ -219,7 +236,10 @@ class ProcessRuntime:
                 process.kill()
             except psutil.Error:
                 pass
-        await asyncio.to_thread(psutil.wait_procs, list(found), LEFTOVER_WAIT_SECONDS)
+        for _ in range(LEFTOVER_LOOKS):
+            if not any(map(is_running, found)):
+                break
+            await asyncio.sleep(LEADER_WATCH_SECONDS)
         return len(found)
 
     async def close(self) -> None:

@@ -52,6 +52,7 @@ def become(order: dict[str, Any]) -> None:
         time.tzset()
     sys.argv = order["argv"]
     sys.orig_argv = order["orig_argv"]
+    sys.executable = os.path.join(os.path.dirname(sys.executable), sys.orig_argv[0])
     folder = os.getcwd() if order["module"] else os.path.dirname(os.path.realpath(sys.argv[0]))
     extra = os.environ.get("PYTHONPATH")
     sys.path[0:1] = [folder, *map(os.path.abspath, extra.split(os.pathsep) if extra else [])]

@@ -193,10 +193,10 @@ def test_an_exported_service_holds_what_a_person_wrote_and_no_more() -> None:
     }
 
 
-def test_an_exported_service_does_not_keep_the_name_of_a_revision() -> None:
+def test_an_exported_service_does_not_name_revisions_that_are_only_here() -> None:
     service = changed(LIVE, image="hello", tag="next")
-    template = portable(service)["spec"]["template"]  # type: ignore[index]
-    assert template == {"spec": {"containers": [{"image": "hello"}]}}
+    template = {"metadata": {}, "spec": {"containers": [{"image": "hello"}]}}
+    assert portable(service)["spec"] == {"template": template}
 
 
 def test_what_is_pending_is_named_with_its_reason() -> None:

@@ -25,7 +25,6 @@ def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEv
 async def world() -> AsyncIterator[World]:
     """A gateway with one service, whose revision has one instance; both are under the test's control."""
     made = World()
-    async with asyncio.timeout(60):
-        await made.start()
-        yield made
-        await made.close()
+    await made.start()
+    yield made
+    await made.close()

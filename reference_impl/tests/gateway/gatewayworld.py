@@ -188,6 +188,7 @@ class World:
     async def start(self) -> None:
         self.gateway = Gateway(self, SystemClock(), self.limits, self, Random(1))
         self.sockets = await self.gateway.listen("localhost", 0)
+        self.addresses = {sock.family: sock.getsockname()[:2] for sock in self.sockets}
         self.instance = await self.add_instance()
 
     async def restart(
@@ -221,8 +222,7 @@ class World:
 
     async def connect(self, family: socket.AddressFamily = socket.AF_INET) -> Wire:
         """A client."""
-        sock = next(sock for sock in self.sockets if sock.family == family)
-        host, port = sock.getsockname()[:2]
+        host, port = self.addresses[family]
         wire = Wire(*await asyncio.open_connection(host, port))
         self.wires.append(wire)
         return wire
@@ -236,7 +236,7 @@ class World:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let the loop turn until something is so; the test's own limit ends a wait in vain."""
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0)
 
     def route(self, host: str, tag: str | None) -> Destination | None:

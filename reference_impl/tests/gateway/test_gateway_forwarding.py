@@ -182,7 +182,8 @@ async def test_target_is_forwarded_in_origin_form_to_the_host_that_it_names(
 
 async def test_answer_passes_with_its_fields_less_those_of_one_hop(world: World) -> None:
     world.instance.answer = (
-        b"HTTP/1.1 418 I'm a teapot\r\nset-cookie: a\r\nSet-Cookie: b\r\nConnection: keep-alive, X-Hop\r\nX-Hop: 1\r\n"
+        b"HTTP/1.1 418 I'm a teapot\r\nset-cookie: a\r\nSet-Cookie: b\r\n"
+        b"Connection: keep-alive, X-Hop\r\nX-Hop: 1\r\n"
         b"Keep-Alive: timeout=5\r\nProxy-Authenticate: x\r\nX-Own: \xc3\xa9\r\nContent-Length: 2\r\n\r\nok"
     )
     answer = await (await world.connect()).ask(GET)
@@ -451,7 +452,10 @@ async def test_answer_before_the_end_of_an_upload_reaches_the_client(world: Worl
 UPGRADE = request(
     b"GET /chat HTTP/1.1", b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"
 )
-SWITCHING = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: x\r\n\r\n"
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Accept: x\r\n\r\n"
+)
 
 
 async def tunnel(

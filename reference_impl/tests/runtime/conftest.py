@@ -13,7 +13,7 @@ import pytest
 from minirun.model.clock import SystemClock
 from minirun.runtime.base import InstanceSpec, InstanceState
 from minirun.runtime.instance import Instance
-from minirun.runtime.process import ProcessRuntime
+from minirun.runtime.process import ProcessRuntime, is_running
 
 SAMPLES = Path(__file__).parents[2] / "minirun" / "samples"
 
@@ -101,9 +101,11 @@ class Workbench:
     @staticmethod
     async def all_gone(*pids: int) -> bool:
         """Whether these processes end within a few seconds; one that waits to be collected has ended."""
-        processes = [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)]
-        _, alive = await asyncio.to_thread(psutil.wait_procs, processes, 10)
-        return all(process.status() == psutil.STATUS_ZOMBIE for process in alive)
+        for _ in range(1000):
+            if not any(map(is_running, map(psutil.Process, filter(psutil.pid_exists, pids)))):
+                return True
+            await asyncio.sleep(0.01)
+        return False
 
     def start(self, source: str | Path, **fields: object) -> Observed:
         observed = Observed(self.spec(source, **fields), self.runtime)

@@ -1,6 +1,7 @@
 """Probes over the network, against servers that answer this and that."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -47,7 +48,8 @@ async def test_an_http_probe_fails_on_what_is_not_http(answer):
 
 
 async def test_a_probe_with_a_port_of_its_own_goes_there():
-    async with server(b"") as port:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
         assert (await probe_network(Probe("tcp", port=port), "127.0.0.1", 1)).ok
 
 

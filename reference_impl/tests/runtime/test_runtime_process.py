@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 from collections import Counter
 
 import psutil
@@ -10,6 +11,7 @@ import pytest
 
 from minirun.runtime import instance as instance_module
 from minirun.runtime.base import Probe, Stage, StartError
+from minirun.runtime.process import ProcessRuntime
 
 MIB = 1024 * 1024
 
@@ -161,10 +163,19 @@ async def test_a_crash_loop_is_given_up_at_the_deadline_with_the_crash_as_its_re
     assert (state.phase, state.reason) == ("Failed", "ExitCode4")
 
 
-async def test_a_start_command_that_does_not_exist_is_a_sentence(bench):
-    spec = bench.spec("hello", command=("no-such-program",))
-    with pytest.raises(StartError, match="The start command 'no-such-program' can't be run"):
+@pytest.mark.parametrize(
+    "fields", [{"command": ("no-such-program",)}, {"working_dir": "nowhere"}, {"env": (("A", "\0"),)}]
+)
+async def test_a_start_command_that_can_not_be_run_is_a_sentence(bench, fields):
+    spec = bench.spec("hello", **fields)
+    with pytest.raises(StartError, match=r"The start command '.*' can't be run in .*; correct the command\."):
         await bench.runtime.start(spec, lambda *_: None)
+
+
+async def test_a_probe_command_that_does_not_exist_is_a_failed_probe(bench):
+    startup = Probe("exec", command=("no-such-program",), failure_threshold=1)
+    state = await bench.start("hello", startup=startup).state(lambda state: bool(state.reason))
+    assert "no-such-program" in state.message
 
 
 async def test_an_image_that_is_not_there_is_reported_as_missing(bench):
@@ -229,9 +240,13 @@ async def test_an_instance_within_its_memory_limit_is_left_alone(bench):
     assert observed.instance.state.ready
 
 
-async def test_instances_get_different_ports(bench):
-    ports = {(await bench.start("hello").ready()).port for _ in range(3)}
-    assert len(ports) == 3
+async def test_instances_get_different_ports_also_those_of_two_platforms_at_once(bench, tmp_path):
+    other = ProcessRuntime(tmp_path / "other", bench.bundles.__getitem__, random.Random(5), warm_size=0)
+    await other.open()
+    specs = [bench.spec("crash", env=(("CRASH", "never-listen"),)) for _ in range(3)]
+    processes = [await runtime.start(spec, print) for spec in specs for runtime in (bench.runtime, other)]
+    assert len({process.port for process in processes}) == 6
+    await other.close()
 
 
 async def test_a_failing_liveness_probe_restarts_the_container(bench):

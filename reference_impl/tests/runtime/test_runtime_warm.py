@@ -37,7 +37,7 @@ COMMANDS = [
 
 
 async def run(bench, spec) -> tuple[bool, int, list[tuple[str, bytes]]]:
-    """Runs an app to its end: whether its process had been a warm one, the exit code, the output by stream."""
+    """Runs an app to its end: whether its process had been warm, the exit code, the output by stream."""
     lines: list[tuple[str, bytes]] = []
     idle = {child.pid for child in bench.runtime._pool._idle}
     process = await bench.runtime.start(spec, lambda stream, line: lines.append((stream, line)))
@@ -72,7 +72,10 @@ ENDINGS = {
     "a message": "import sys; sys.exit('enough')",
     "a syntax error": "def (",
     "exit handlers": "import atexit; atexit.register(print, 'bye')",
-    "a thread that goes on": "import threading, time\nthreading.Timer(0.05, lambda: print(later)).start()\nlater = 'x'",
+    "a thread that goes on": (
+        "import threading\nx = 1\n"
+        "threading.Thread(target=lambda: [threading.main_thread().join(), print(x)]).start()"
+    ),
     "a cause": "try:\n    {}['a']\nexcept KeyError as e:\n    raise ValueError('b') from e",
 }
 

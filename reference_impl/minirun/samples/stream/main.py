@@ -1,7 +1,7 @@
 """stream: answers that take their time, and uploads that come straight back.
 
 GET /?count=N&interval=MS sends N chunks, one each interval; /events?... as server-sent events;
-POST /echo sends the body back while it arrives. Built on asyncio's streams, whose `drain` is the backpressure.
+POST /echo sends the body back while it arrives. Built on asyncio's streams: `drain` is the backpressure.
 """
 
 import asyncio

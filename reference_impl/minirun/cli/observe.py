@@ -1,0 +1,225 @@
+"""`minirun logs`, `invoke` and `top`: what services print, answer and do."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+import click
+
+from minirun.cli.client import LOOPBACK, REVISION_LABEL, SERVICE_LABEL, LogObject, builtins
+from minirun.cli.common import Output, api_options, connect, dump, print_table
+from minirun.model.meta import Resource
+from minirun.model.resources import Service
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+FOLLOW_SECONDS = 30 * 86_400.0  # without a line; then `logs -f` ends
+
+
+@click.command()
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is printed from now on.")
+@click.option("--revision", help="Only of this revision.")
+@click.option("--tail", type=int, default=100, show_default=True, help="The last so many entries.")
+@api_options
+def logs(name: str, follow: bool, revision: str | None, tail: int, namespace: str, output: Output) -> None:
+    """Show what a service's instances printed.
+
+    \b
+    Example:
+      minirun logs hello -f
+    """
+    client = connect()
+    client.get(Service, namespace, name)
+    labels = {SERVICE_LABEL: name} | ({REVISION_LABEL: revision} if revision else {})
+    if not follow:
+        _print_entries(client.list(LogObject, namespace, labels, tailLines=str(tail)), output)
+        return
+    for change in client.watch(
+        LogObject, namespace, labels=labels, timeout_seconds=FOLLOW_SECONDS, tailLines=str(tail)
+    ):
+        _print_entries([change.object], output)
+
+
+def _print_entries(entries: Iterable[Resource], output: Output) -> None:
+    for entry in entries:
+        assert isinstance(entry, LogObject)
+        if output != "table":
+            click.echo(dump(builtins(entry), output))
+            continue
+        text = entry.message
+        if entry.json_payload is not None:
+            text = str(entry.json_payload.get("message", entry.json_payload))
+        severity = "" if entry.severity == "DEFAULT" else f"{entry.severity} "
+        click.echo(f"{entry.timestamp} {severity}{text}")
+
+
+@click.command()
+@click.argument("name")
+@click.argument("path", default="/")
+@click.option("-X", "--request", "method", help="Method; GET, or POST with --data.")
+@click.option("-d", "--data", help="Body; @FILE reads a file, @- the input.")
+@click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="A header.")
+@click.option("--tag", help="Ask the revision with this tag.")
+@api_options
+def invoke(
+    name: str,
+    path: str,
+    method: str | None,
+    data: str | None,
+    headers: tuple[str, ...],
+    tag: str | None,
+    namespace: str,
+    output: Output,
+) -> None:
+    """Send a service a request and print the answer; the status is 1 when the answer is an error.
+
+    \b
+    Example:
+      minirun invoke hello /greet -d '{"name": "you"}' -H 'Content-Type: application/json'
+    """
+    import httpx
+
+    client = connect()
+    status = client.get(Service, namespace, name).status
+    url = next((t.url for t in status.traffic if tag and t.tag == tag), "" if tag else status.url)
+    if not url:
+        raise click.ClickException(f"service {name} has no {f'tag {tag}' if tag else 'URL yet'}")
+    address, host = reach(client.api, url)
+    sent = {key.strip(): value.strip() for key, _, value in (header.partition(":") for header in headers)}
+    target = address + "/" + path.lstrip("/")
+    try:
+        with httpx.stream(
+            method or ("POST" if data is not None else "GET"),
+            target,
+            headers={"Host": host, **sent},
+            content=_body(data),
+            timeout=httpx.Timeout(30, read=None),
+            trust_env=False,
+        ) as answer:
+            for piece in answer.iter_bytes():
+                click.echo(piece, nl=False)
+    except httpx.HTTPError as error:
+        raise click.ClickException(f"{url} can't be reached at {address}: {error}") from None
+    if answer.is_error:
+        raise click.ClickException(f"{url} answered {answer.status_code} {answer.reason_phrase}")
+
+
+def reach(api: str, url: str) -> tuple[str, str]:
+    """Where to connect for a service's URL, and the Host header to send.
+
+    `*.localhost` is not resolved on every system; the platform that serves it is where its API is.
+    """
+    parts = urlsplit(url)
+    local = parts.hostname is not None and parts.hostname.endswith(".localhost")
+    api_host = urlsplit(api).hostname or "127.0.0.1"
+    host = api_host if local or api_host.startswith(LOOPBACK) else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or 80}", parts.netloc
+
+
+def _body(data: str | None) -> bytes | None:
+    if data is None or not data.startswith("@"):
+        return data.encode() if data is not None else None
+    try:
+        with click.open_file(data[1:], "rb") as file:
+            return bytes(file.read())
+    except OSError as error:
+        raise click.ClickException(f"{data[1:]} can't be read: {error.strerror}") from None
+
+
+class Figures(NamedTuple):
+    """The samples of one scrape: (metric, namespace, revision) -> sum over the other labels."""
+
+    at: float
+    values: Mapping[tuple[str, str, str], float]
+    services: Mapping[tuple[str, str], str]
+
+
+def figures(text: str, at: float) -> Figures:
+    """The samples in `text`, Prometheus' text format, scraped at time `at` (seconds)."""
+    from prometheus_client.parser import text_string_to_metric_families
+
+    values: dict[tuple[str, str, str], float] = {}
+    services: dict[tuple[str, str], str] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            owner = sample.labels.get("namespace_name", ""), sample.labels.get("revision_name", "")
+            if owner[1] and "le" not in sample.labels:
+                key = (sample.name, *owner)
+                values[key] = values.get(key, 0) + sample.value
+                services[owner] = sample.labels.get("service_name", "")
+    return Figures(at, values, services)
+
+
+TOP_COLUMNS = ("SERVICE", "REVISION", "DESIRED", "ACTUAL", "STABLE", "PANIC", "MODE", "REQUESTS/S")
+
+
+def top_rows(now: Figures, before: Figures | None, namespace: str) -> Iterator[tuple[str, ...]]:
+    """The rows of `minirun top`: a revision each, with rates since the scrape `before`."""
+    for (space, revision), service in sorted(now.services.items()):
+        if space != namespace:
+            continue
+
+        def value(metric: str, of: Figures | None = now, key: tuple[str, str] = (space, revision)) -> float:
+            return of.values.get((metric, *key), 0) if of else 0
+
+        def windowed(kind: str) -> str:
+            metric = f"autoscaler_{kind}_request_concurrency"
+            return f"{value(metric) or value(f'autoscaler_{kind}_requests_per_second'):.1f}"
+
+        requests = value("revision_request_count") - value("revision_request_count", before)
+        rate = requests / (now.at - before.at) if before and now.at > before.at else 0.0
+        yield (
+            service,
+            revision,
+            f"{value('autoscaler_desired_pods'):.0f}",
+            f"{value('autoscaler_actual_pods'):.0f}",
+            windowed("stable"),
+            windowed("panic"),
+            "panic" if value("autoscaler_panic_mode") else "stable",
+            f"{max(0.0, rate):.1f}",
+        )
+
+
+def top_table(now: Figures, before: Figures | None, namespace: str) -> "Table":
+    """The rows as a table for a terminal."""
+    from rich.table import Table
+
+    table = Table(*TOP_COLUMNS, box=None)
+    for row in top_rows(now, before, namespace):
+        table.add_row(*row, style="bold red" if "panic" in row else "")
+    return table
+
+
+@click.command()
+@click.option("--interval", default=1.0, show_default=True, help="Seconds between two looks.")
+@click.option("--once", is_flag=True, help="Look once and end; so too where there is no terminal.")
+@api_options
+def top(interval: float, once: bool, namespace: str, output: Output) -> None:
+    """Watch instances, concurrency and requests of all revisions; Ctrl-C ends it.
+
+    \b
+    Example:
+      minirun top -n default
+    """
+    client = connect()
+    now = figures(client.metrics(), time.monotonic())
+    if once or output != "table" or not sys.stdout.isatty():
+        time.sleep(interval)
+        before, now = now, figures(client.metrics(), time.monotonic())
+        rows = list(top_rows(now, before, namespace))
+        if output == "table":
+            print_table(TOP_COLUMNS, rows)
+        else:
+            click.echo(dump([dict(zip(TOP_COLUMNS, row, strict=True)) for row in rows], output))
+        return
+    from rich.live import Live
+
+    with Live(top_table(now, None, namespace), screen=True) as live:
+        while True:
+            time.sleep(interval)
+            before, now = now, figures(client.metrics(), time.monotonic())
+            live.update(top_table(now, before, namespace))

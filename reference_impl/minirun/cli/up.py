@@ -1,0 +1,127 @@
+"""`minirun up`: the platform in the foreground, until SIGTERM or Ctrl-C."""
+
+import asyncio
+import errno
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import cast
+
+import click
+
+
+def _address(_: click.Context, __: click.Parameter, value: str) -> str:
+    host, _colon, port = value.rpartition(":")
+    if not (host and port.isdigit() and int(port) < 65_536):
+        raise click.BadParameter(f"{value!r} is given, HOST:PORT is expected, as in 127.0.0.1:8080")
+    return value
+
+
+@click.command()
+@click.option("--listen", default="127.0.0.1:8080", show_default=True, callback=_address, help="Requests.")
+@click.option("--api", default="127.0.0.1:8081", show_default=True, callback=_address, help="API.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Where everything is kept.")
+@click.option("--domain", default="localhost", show_default=True, help="Services are NAME.NAMESPACE.DOMAIN.")
+@click.option(
+    "--sync",
+    type=click.Choice(["normal", "full"]),
+    default="normal",
+    show_default=True,
+    help="full: writes survive a power cut too, not only a crash.",
+)
+@click.option("--settings", type=click.Path(exists=True, path_type=Path), help="YAML file of ConfigMaps.")
+@click.option("--warm", type=int, default=2, show_default=True, help="Warm interpreters kept.")
+@click.option("--token", envvar="MINIRUN_TOKEN", help="What clients of the API must know (MINIRUN_TOKEN).")
+def up(
+    listen: str,
+    api: str,
+    data_dir: Path | None,
+    domain: str,
+    sync: str,
+    settings: Path | None,
+    warm: int,
+    token: str | None,
+) -> None:
+    """Run the platform in the foreground; Ctrl-C ends it, and the instances with it.
+
+    \b
+    Example:
+      minirun up --listen 127.0.0.1:9080 --api 127.0.0.1:9081
+    """
+    import platformdirs
+
+    from minirun.platform import PlatformOptions, run
+    from minirun.store.errors import StoreUnusableError
+
+    options = PlatformOptions(
+        listen=listen,
+        api=api,
+        data_dir=data_dir or platformdirs.user_data_path("minirun"),
+        domain=domain,
+        sync=sync,
+        settings=settings,
+        warm=warm,
+        token=token,
+    )
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_until_signal(run(options, lambda line: print(line, flush=True))))
+    except (StoreUnusableError, ValueError) as error:
+        raise click.ClickException(str(error)) from None
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise click.ClickException(str(error)) from None
+        raise click.ClickException(taken({"--listen": listen, "--api": api})) from None
+
+
+async def _until_signal(platform: Coroutine[object, object, None]) -> None:
+    """Runs the platform; SIGTERM and SIGINT end it as one wants: cleanly, and with status 0."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(platform)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, task.cancel)
+        except NotImplementedError:  # Windows: Ctrl-C cancels this coroutine, and so the task
+            pass
+    try:
+        await task
+    except asyncio.CancelledError:
+        pass
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's loops where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
+
+
+def taken(addresses: Mapping[str, str]) -> str:
+    """A sentence that says which of the addresses (by flag) is taken, by whom if the OS tells."""
+    for flag, address in addresses.items():
+        host, _, port = address.rpartition(":")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host.strip("[]"), int(port)))
+            except OSError:
+                return f"port {port} is taken{_holder(int(port))}; choose another with {flag} {host}:PORT"
+    return f"a port is taken; choose others with {' and '.join(addresses)}"
+
+
+def _holder(port: int) -> str:
+    import psutil
+
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listening = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+            if listening and connection.pid:
+                process = psutil.Process(connection.pid)
+                return f" by {process.name()} (process {process.pid})"
+    except psutil.Error:  # macOS tells only root
+        pass
+    return ""

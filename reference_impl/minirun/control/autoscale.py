@@ -1,0 +1,161 @@
+"""PodAutoscaler → ServerlessService and the Deployment's replicas: the decision becomes pods.
+
+The decider says how many pods the load needs; `autoscaling.lifecycle` makes of that what may be asked for,
+above all on the way to zero. Here both meet the stored objects. Counterpart: pkg/reconciler/autoscaling/kpa
+in knative/serving.
+"""
+
+from minirun.autoscaling.lifecycle import (
+    MESSAGES,
+    MIN_ACTIVATORS,
+    PROXY,
+    ActiveCondition,
+    ScaleInput,
+    active_condition,
+    desired_replicas,
+    num_activators,
+    sks_mode,
+)
+from minirun.autoscaling.multiscaler import DeciderStatus
+from minirun.autoscaling.spec import ScalePolicy, decider_spec, metric_spec, scale_policy
+from minirun.control.context import Context
+from minirun.model.clock import SECOND_NS
+from minirun.model.conditions import TRUE, UNKNOWN, find, is_true, mark
+from minirun.model.meta import Condition, ObjectMeta, replace, unix_seconds
+from minirun.model.resources import (
+    Deployment,
+    ObjectReference,
+    PodAutoscaler,
+    PodAutoscalerStatus,
+    ServerlessService,
+    ServerlessServiceSpec,
+)
+from minirun.store.store import edit
+
+ACTIVE, INITIALIZED, SKS_READY = "Active", "ScaleTargetInitialized", "SKSReady"
+POPULATED, THROUGH_ACTIVATOR = "EndpointsPopulated", "ActivatorEndpointsPopulated"
+PROBE_AGAIN_NS = SECOND_NS
+
+
+def make_sks(autoscaler: PodAutoscaler, mode: str, activators: int) -> ServerlessService:
+    """The ServerlessService of a PodAutoscaler."""
+    meta, target = autoscaler.metadata, autoscaler.spec.scale_target_ref
+    return ServerlessService(
+        metadata=ObjectMeta(
+            name=meta.name,
+            namespace=meta.namespace,
+            labels=meta.labels,
+            owner_references=[autoscaler.owner_reference()],
+        ),
+        spec=ServerlessServiceSpec(
+            mode=mode,
+            num_activators=activators,
+            object_ref=ObjectReference(api_version=target.api_version, kind=target.kind, name=target.name),
+            protocol_type=autoscaler.spec.protocol_type,
+        ),
+    )
+
+
+def age_ns(condition: Condition | None, now_ns: int) -> int:
+    """How long a condition is as it is; 0 for one that is not there."""
+    return now_ns - unix_seconds(condition.last_transition_time) * SECOND_NS if condition else 0
+
+
+def observe(
+    decided: DeciderStatus,
+    deployment: Deployment,
+    autoscaler: PodAutoscaler,
+    sks: ServerlessService,
+    through_activator: bool,
+    now_ns: int,
+) -> ScaleInput:
+    """What the way to replicas depends on, read from the objects."""
+    conditions = autoscaler.status.conditions
+    active = find(conditions, ACTIVE)
+    proxied = find(sks.status.conditions, THROUGH_ACTIVATOR)
+    return ScaleInput(
+        desired=decided.desired_scale,
+        replicas=deployment.spec.replicas,
+        active_status=active.status if active else UNKNOWN,
+        active_age_ns=age_ns(active, now_ns),
+        initialized=is_true(conditions, INITIALIZED),
+        sks_mode=sks.spec.mode,
+        proxy_for_ns=age_ns(proxied, now_ns) if proxied and proxied.status == TRUE else 0,
+        probe_ok=through_activator,
+    )
+
+
+def next_status(
+    autoscaler: PodAutoscaler,
+    policy: ScalePolicy,
+    sks: ServerlessService | None,
+    want: int,
+    ready: int,
+    now_ns: int,
+    now: str,
+) -> PodAutoscalerStatus:
+    """The status, when `want` pods are asked for (-1: nobody knows) and `ready` are ready."""
+    status, conditions = autoscaler.status, autoscaler.status.conditions
+    before = find(conditions, ACTIVE)
+    service = sks.status.service_name if sks else ""
+    known = ActiveCondition(before.status, before.reason) if before else ActiveCondition()
+    active, initialized = active_condition(
+        policy, known, is_true(conditions, INITIALIZED), want, ready, now_ns, bool(service)
+    )
+    seen = (active.status, active.reason, MESSAGES[active.reason])
+    conditions = mark("PodAutoscaler", conditions, now, ACTIVE, *seen)
+    if initialized:
+        conditions = mark("PodAutoscaler", conditions, now, INITIALIZED, TRUE)
+    if sks is not None and is_true(sks.status.conditions):
+        conditions = mark("PodAutoscaler", conditions, now, SKS_READY, TRUE)
+    else:
+        text = "ServerlessService is not ready."
+        conditions = mark("PodAutoscaler", conditions, now, SKS_READY, UNKNOWN, "NotReady", text)
+    return replace(
+        status,
+        observed_generation=autoscaler.metadata.generation,
+        conditions=conditions,
+        service_name=service,
+        actual_scale=ready,
+        desired_scale=status.desired_scale if want < 0 and (status.desired_scale or 0) >= 0 else want,
+    )
+
+
+def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
+    """Asks the decider, and brings replicas, ServerlessService and status in line with its answer."""
+    key = f"{namespace}/{name}"
+    autoscaler = ctx.store.find(PodAutoscaler, namespace, name)
+    if autoscaler is None or autoscaler.metadata.deletion_timestamp:
+        ctx.multiscaler.delete(key)
+        return None
+    target = autoscaler.spec.scale_target_ref.name
+    deployment = ctx.store.find(Deployment, namespace, target)
+    entry = ctx.paths.entry(namespace, name)
+    if deployment is None or entry is None:
+        return None
+    settings, notes = ctx.settings.autoscaler, autoscaler.metadata.annotations
+    reach, deadline_ns = autoscaler.spec.reachability, ctx.settings.deployment.progress_deadline_ns
+    policy = scale_policy(settings, notes, reach, deadline_ns)
+    now_ns = ctx.clock.unix_ns()
+    sks = ctx.store.find(ServerlessService, namespace, name)
+    if sks is None or not sks.status.private_service_name:
+        if sks is None:
+            ctx.store.create(make_sks(autoscaler, PROXY, MIN_ACTIVATORS))
+        status = next_status(autoscaler, policy, None, -1, 0, now_ns, ctx.now())
+        edit(ctx.store, autoscaler, status=status)
+        return None
+
+    spec = decider_spec(settings, notes, autoscaler.spec.container_concurrency, reach)
+    entry.metric = metric_spec(settings, notes)
+    decided = ctx.multiscaler.apply(key, spec, entry.metric, now_ns)
+    seen = observe(decided, deployment, autoscaler, sks, entry.through_activator, now_ns)
+    outcome = desired_replicas(policy, seen)
+    if outcome.replicas is not None:  # first of all writes: it is what a waiting request waits for
+        ctx.store.update(replace(deployment, spec=replace(deployment.spec, replicas=outcome.replicas)))
+    mode = sks_mode(outcome.want, decided.excess_burst_capacity)
+    wanted = make_sks(autoscaler, mode, num_activators(spec, entry.ready))
+    ctx.store.update(replace(sks, spec=wanted.spec))
+    status = next_status(autoscaler, policy, sks, outcome.want, entry.ready, now_ns, ctx.now())
+    edit(ctx.store, autoscaler, status=status)
+    after_ns = PROBE_AGAIN_NS if outcome.probe_again else outcome.requeue_after_ns
+    return None if after_ns is None else after_ns / SECOND_NS

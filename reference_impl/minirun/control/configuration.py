@@ -1,0 +1,144 @@
+"""Configuration → Revision: each generation of the template becomes one immutable Revision.
+
+The newest revision is `latestCreated`; `latestReady` is the newest one that is ready and moves only forward,
+so a deploy that fails leaves the one before in place. Counterpart: pkg/reconciler/configuration in
+knative/serving.
+"""
+
+from minirun.control.children import (
+    CONFIGURATION,
+    CONFIGURATION_GENERATION,
+    CONFIGURATION_UID,
+    CREATOR,
+    LAST_MODIFIER,
+    PENDING,
+    ROUTING_STATE,
+    ROUTING_STATE_MODIFIED,
+    SERVICE,
+    SERVICE_UID,
+    is_controlled_by,
+)
+from minirun.control.context import Context
+from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark
+from minirun.model.meta import ObjectMeta, replace
+from minirun.model.resources import Configuration, ConfigurationStatus, Revision
+from minirun.store.store import Store, edit
+
+
+def revision_name(configuration: Configuration) -> str:
+    """The revision's name: the template's own, or `NAME-00001` after the generation."""
+    meta = configuration.metadata
+    return configuration.spec.template.metadata.name or f"{meta.name}-{meta.generation:05d}"
+
+
+def generation_of(revision: Revision) -> int:
+    """Of which generation of its Configuration a revision was made; 0 if its label does not say."""
+    text = revision.metadata.labels.get(CONFIGURATION_GENERATION, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def make_revision(configuration: Configuration, now: str) -> Revision:
+    """The revision of the present generation, before any Route means it (routing state `pending`)."""
+    meta, template = configuration.metadata, configuration.spec.template
+    labels = template.metadata.labels | {
+        CONFIGURATION: meta.name,
+        CONFIGURATION_GENERATION: str(meta.generation),
+        CONFIGURATION_UID: meta.uid,
+        ROUTING_STATE: PENDING,
+    }
+    labels |= {key: meta.labels[key] for key in (SERVICE, SERVICE_UID) if key in meta.labels}
+    annotations = template.metadata.annotations | {ROUTING_STATE_MODIFIED: now}
+    if LAST_MODIFIER in meta.annotations:
+        annotations[CREATOR] = meta.annotations[LAST_MODIFIER]
+    return Revision(
+        metadata=ObjectMeta(
+            name=revision_name(configuration),
+            namespace=meta.namespace,
+            labels=labels,
+            annotations=annotations,
+            owner_references=[configuration.owner_reference()],
+        ),
+        spec=template.spec,
+    )
+
+
+def is_name_taken(configuration: Configuration, revision: Revision) -> bool:
+    """Whether `revision`, which has the name that is wanted, was not made of this template."""
+    if not is_controlled_by(revision, configuration):
+        return True
+    same_generation = generation_of(revision) == configuration.metadata.generation
+    return not same_generation and revision.spec != configuration.spec.template.spec
+
+
+def latest_ready(status: ConfigurationStatus, created: Revision, revisions: list[Revision]) -> str:
+    """The newest ready revision that is not older than the latest ready one before."""
+    before = next((r for r in revisions if r.metadata.name == status.latest_ready_revision_name), None)
+    ready = [r for r in revisions if is_ready(r) and (before is None or _rank(r) >= _rank(before))]
+    if is_ready(created):  # a name of the user's own may bring back an old revision
+        return created.metadata.name
+    return max(ready, key=_rank).metadata.name if ready else status.latest_ready_revision_name
+
+
+def is_ready(revision: Revision) -> bool:
+    """Whether a revision can serve."""
+    return is_true(revision.status.conditions)
+
+
+def _rank(revision: Revision) -> tuple[int, str]:
+    return generation_of(revision), revision.metadata.name
+
+
+def next_status(
+    configuration: Configuration, created: Revision, revisions: list[Revision], now: str
+) -> ConfigurationStatus:
+    """The status, when `created` is the revision of the present generation and `revisions` are all."""
+    status, name = configuration.status, created.metadata.name
+    chosen = latest_ready(status, created, revisions)
+    ready = find(created.status.conditions, READY)
+    before = find(status.conditions, READY)
+    if ready is not None and ready.status == FALSE:
+        seen = (FALSE, "RevisionFailed", f'Revision "{name}" failed with message: {ready.message}.')
+    elif is_ready(created):
+        seen = (TRUE, "", "")
+    elif chosen == name and before is not None:  # it was ready and will be again, or fail
+        seen = (before.status, before.reason, before.message)
+    else:
+        seen = (UNKNOWN, "", "")
+    return replace(
+        status,
+        observed_generation=configuration.metadata.generation,
+        latest_created_revision_name=name,
+        latest_ready_revision_name=chosen,
+        conditions=mark("Configuration", status.conditions, now, READY, *seen),
+    )
+
+
+def taken_revision(store: Store, configuration: Configuration) -> str:
+    """The wanted revision name, if another revision has it; else empty."""
+    revision = store.find(Revision, configuration.metadata.namespace, revision_name(configuration))
+    return revision.metadata.name if revision and is_name_taken(configuration, revision) else ""
+
+
+def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
+    """Makes the revision of the present generation and reports on the newest ones."""
+    configuration = ctx.store.find(Configuration, namespace, name)
+    if configuration is None or configuration.metadata.deletion_timestamp:
+        return None
+    if taken := taken_revision(ctx.store, configuration):
+        status = configuration.status
+        message = (
+            f'Revision creation failed with message: revisions.serving.knative.dev "{taken}" already exists.'
+        )
+        conditions = mark(
+            "Configuration", status.conditions, ctx.now(), READY, FALSE, "RevisionFailed", message
+        )
+        generation = configuration.metadata.generation
+        status = replace(status, conditions=conditions, observed_generation=generation)
+        edit(ctx.store, configuration, status=status)
+        return None
+    created = ctx.store.find(Revision, namespace, revision_name(configuration))
+    if created is None:
+        created = ctx.store.create(make_revision(configuration, ctx.now()))
+    revisions = list(ctx.store.dependents(configuration.metadata.uid, Revision))
+    edit(ctx.store, configuration, status=next_status(configuration, created, revisions, ctx.now()))
+    return None

@@ -1,0 +1,81 @@
+"""Feeds the autoscaler: once a second it reads what activator and instances report, and it keeps its beat.
+
+One timer serves all revisions; one that has no instance and no request is not even looked at. The first
+request of a silent revision goes past the timer: it reaches the decider within the same turn of the loop.
+Counterpart: the activator's reporter, the scraper and the ticker of pkg/autoscaler in knative/serving.
+"""
+
+import asyncio
+
+from minirun.activation.reporter import ActivatorStat
+from minirun.autoscaling.collector import Stat, scrape
+from minirun.control.context import Context
+from minirun.control.endpoints import Entry
+from minirun.model.clock import SECOND_NS
+
+
+def poke(ctx: Context, entry: Entry, stat: ActivatorStat) -> None:
+    """Tells the autoscaler what the activator has of a revision; load on one at zero makes it decide now."""
+    sample = Stat(stat.average_concurrency, request_count=stat.request_count)
+    ctx.multiscaler.record_activator(entry.key, ctx.clock.unix_ns(), sample)
+
+
+def measure(ctx: Context, entry: Entry) -> bool:
+    """Reads one revision's reports of the last second; returns whether there may be more to come."""
+    now_ns = ctx.clock.monotonic_ns()
+    stat = entry.path.activator_report(now_ns)
+    if stat is not None:
+        poke(ctx, entry, stat)
+    if not entry.ready:
+        return stat is not None
+    if entry.metric.scraped:
+        reports = entry.path.instance_reports(now_ns)
+        stats = [
+            Stat(
+                each.report.average_concurrency,
+                each.report.average_proxied_concurrency,
+                each.report.request_count,
+                each.report.proxied_request_count,
+            )
+            for each in reports
+        ]
+        ages_ns = [now_ns - each.start_ns for each in reports]
+        total = scrape(stats, ages_ns, entry.metric.stable_window_ns, ctx.rng)
+        if total is not None:
+            ctx.multiscaler.record(entry.key, ctx.clock.unix_ns(), total)
+    return True
+
+
+class Meter:
+    """The timer. Seconds are read at their half, so that no jitter puts two into one bucket of a window."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._read_ns = self._next_half_ns()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Starts to beat on the running loop."""
+        due_ns = self._ctx.multiscaler.next_due_ns
+        wake_ns = self._read_ns if due_ns is None else min(self._read_ns, due_ns)
+        seconds = max(0, wake_ns - self._ctx.clock.unix_ns()) / SECOND_NS
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._beat)
+
+    def stop(self) -> None:
+        """Stops beating."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _beat(self) -> None:
+        ctx = self._ctx
+        now_ns = ctx.clock.unix_ns()
+        if now_ns >= self._read_ns:
+            self._read_ns = self._next_half_ns()
+            for entry in list(ctx.paths.active.values()):
+                if not measure(ctx, entry):
+                    ctx.paths.active.pop(entry.key, None)
+        ctx.multiscaler.tick(now_ns)
+        self.start()
+
+    def _next_half_ns(self) -> int:
+        return (self._ctx.clock.unix_ns() // SECOND_NS + 1) * SECOND_NS + SECOND_NS // 2

@@ -1,0 +1,116 @@
+"""The work queue: what changed is a key, and a key is worked on until the state is as declared.
+
+Adding a key that waits already changes nothing, so a burst of events is one reconcile. One item is taken at a
+time and the loop runs in between, so that requests are served however much there is to do. A reconciler that
+fails is tried again after a pause that grows with each failure; one that met a newer version of its object is
+tried again at once. Since reconcilers are synchronous, none ever runs twice at the same time. Counterpart:
+client-go's rate-limiting workqueue and knative.dev/pkg's controller.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+
+from minirun.control.context import Context, Key, log
+from minirun.store.errors import ConflictError
+
+FIRST_BACK_OFF_SECONDS = 0.005
+MAX_BACK_OFF_SECONDS = 30.0
+
+Reconcile = Callable[[Context, str, str], float | None]
+"""`reconcile(ctx, namespace, name)`: returns the seconds after which to come back, None for "on change"."""
+
+
+def back_off_seconds(failures: int) -> float:
+    """The pause after `failures` (1, 2, ...) in a row: 5 ms, doubled up to 30 s."""
+    return min(MAX_BACK_OFF_SECONDS, FIRST_BACK_OFF_SECONDS * 2.0 ** min(failures - 1, 20))
+
+
+class WorkQueue:
+    """The keys that wait, and the one that is worked on.
+
+    Args:
+        ctx: handed to the reconcilers.
+        reconcilers: who works on a key, by `key.reconciler`.
+        urgent: reconcilers whose keys overtake the others: those between a request and its instance.
+    """
+
+    def __init__(
+        self, ctx: Context, reconcilers: Mapping[str, Reconcile], urgent: Collection[str] = ()
+    ) -> None:
+        self._ctx = ctx
+        self._reconcilers = reconcilers
+        self._urgent = frozenset(urgent)
+        self._lanes: tuple[deque[Key], deque[Key]] = (deque(), deque())
+        self._waiting: set[Key] = set()
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+        self._drain: asyncio.Handle | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._closed = False
+
+    def add(self, key: Key) -> None:
+        """Asks for a reconcile, soon."""
+        if key in self._waiting or self._closed:
+            return
+        self._waiting.add(key)
+        self._lanes[key.reconciler not in self._urgent].append(key)
+        if self._drain is None:
+            self._idle.clear()
+            self._drain = asyncio.get_running_loop().call_soon(self._work)
+
+    def add_after(self, key: Key, seconds: float) -> None:
+        """Asks for a reconcile later; replaces what was asked for later before."""
+        self._cancel_timer(key)
+        if not self._closed:
+            self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._due, key)
+
+    async def idle(self) -> None:
+        """Returns when nothing waits; what is due later does not count."""
+        await self._idle.wait()
+
+    def close(self) -> None:
+        """Forgets all keys and takes no more."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        for lane in self._lanes:
+            lane.clear()
+        self._timers.clear()
+        self._waiting.clear()
+
+    def _due(self, key: Key) -> None:
+        del self._timers[key]
+        self.add(key)
+
+    def _cancel_timer(self, key: Key) -> None:
+        if (timer := self._timers.pop(key, None)) is not None:
+            timer.cancel()
+
+    def _work(self) -> None:
+        urgent, normal = self._lanes
+        if urgent or normal:
+            self._process((urgent or normal).popleft())
+        if urgent or normal:
+            self._drain = asyncio.get_running_loop().call_soon(self._work)
+        else:
+            self._drain = None
+            self._idle.set()
+
+    def _process(self, key: Key) -> None:
+        self._waiting.discard(key)
+        self._cancel_timer(key)  # the answer to come knows better when to come back
+        try:
+            after_seconds = self._reconcilers[key.reconciler](self._ctx, key.namespace, key.name)
+        except ConflictError:
+            self.add(key)
+        except Exception:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            pause = back_off_seconds(failures)
+            log.exception("%s %s/%s failed and is tried again in %g s", *key, pause)
+            self.add_after(key, pause)
+        else:
+            self._failures.pop(key, None)
+            if after_seconds is not None:
+                self.add_after(key, after_seconds)

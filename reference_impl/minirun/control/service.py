@@ -1,0 +1,147 @@
+"""Service → Configuration + Route: one document in place of two, and one answer to "is it ready?".
+
+Labels and annotations go down to both children, conditions and status come up from them. Counterpart:
+pkg/reconciler/service in knative/serving.
+"""
+
+from typing import TypeVar
+
+from minirun.control.children import (
+    LAST_APPLIED,
+    ROLLOUT,
+    ROLLOUT_DURATION,
+    SERVICE,
+    SERVICE_UID,
+    is_controlled_by,
+)
+from minirun.control.configuration import taken_revision
+from minirun.control.context import Context
+from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, mark
+from minirun.model.meta import ObjectMeta, replace
+from minirun.model.resources import (
+    Configuration,
+    ConfigurationSpec,
+    Route,
+    RouteSpec,
+    Service,
+    ServiceStatus,
+    TrafficTarget,
+)
+from minirun.store.store import Store
+
+Child = TypeVar("Child", Configuration, Route)
+
+_CONFIGURATIONS, _ROUTES = "ConfigurationsReady", "RoutesReady"
+_OUT_OF_DATE = "The {} is still working to reflect the latest desired specification."
+_NOT_MIGRATED = ("TrafficNotMigrated", "Traffic is not yet migrated to the latest revision.")
+
+
+def child_meta(service: Service, without: tuple[str, ...]) -> ObjectMeta:
+    """The metadata of a child: the Service's labels and annotations, but for some keys."""
+    meta = service.metadata
+    return ObjectMeta(
+        name=meta.name,
+        namespace=meta.namespace,
+        labels=meta.labels | {SERVICE: meta.name, SERVICE_UID: meta.uid},
+        annotations={k: v for k, v in meta.annotations.items() if k not in without},
+        owner_references=[service.owner_reference()],
+    )
+
+
+def make_configuration(service: Service) -> Configuration:
+    """The Configuration that a Service asks for."""
+    meta = child_meta(service, (LAST_APPLIED, ROLLOUT_DURATION))
+    return Configuration(metadata=meta, spec=ConfigurationSpec(template=service.spec.template))
+
+
+def make_route(service: Service) -> Route:
+    """The Route that a Service asks for; the latest revision is the latest of its own Configuration."""
+    name = service.metadata.name
+    traffic = [
+        target
+        if target.revision_name
+        else replace(target, configuration_name=name, latest_revision=True)
+        for target in service.spec.traffic or [TrafficTarget(latest_revision=True, percent=100)]
+    ]
+    return Route(metadata=child_meta(service, (LAST_APPLIED,)), spec=RouteSpec(traffic=traffic))
+
+
+def apply(store: Store, service: Service, wanted: Child) -> Child | None:
+    """Creates or updates a child; None if somebody else has its name."""
+    stored = store.find(type(wanted), *wanted.key)
+    if stored is None:
+        return store.create(wanted)
+    if not is_controlled_by(stored, service):
+        return None
+    state = {k: v for k, v in stored.metadata.annotations.items() if k == ROLLOUT}  # the Route's own
+    meta = replace(
+        stored.metadata,
+        labels=wanted.metadata.labels,
+        annotations=wanted.metadata.annotations | state,
+    )
+    return store.update(replace(stored, metadata=meta, spec=wanted.spec))
+
+
+def is_migrated(configuration: Configuration | None, route: Route) -> bool:
+    """Whether the traffic that a Route reports is the one that is wanted of it."""
+    latest = configuration.status.latest_ready_revision_name if configuration else ""
+    wanted = [
+        replace(t, revision_name=latest, configuration_name="") if t.configuration_name else t
+        for t in route.spec.traffic
+    ]
+    return wanted == [replace(t, url="") for t in route.status.traffic]
+
+
+def next_status(
+    service: Service, configuration: Configuration | None, route: Route | None, taken: str, now: str
+) -> ServiceStatus:
+    """The status that follows from the children; a child is None if its name is somebody else's.
+
+    Args:
+        taken: the revision name that the Configuration wants and another revision has; empty if none.
+    """
+    status, name = service.status, service.metadata.name
+    conditions = status.conditions
+    for type_, child in ((_CONFIGURATIONS, configuration), (_ROUTES, route)):
+        kind = "Configuration" if type_ == _CONFIGURATIONS else "Route"
+        ready = find(child.status.conditions, READY) if child else None
+        if child is None:
+            seen = (FALSE, "NotOwned", f'There is an existing {kind} "{name}" that we do not own.')
+        elif child.status.observed_generation != child.metadata.generation or ready is None:
+            seen = (UNKNOWN, "OutOfDate", _OUT_OF_DATE.format(kind))
+        else:
+            seen = (ready.status, ready.reason, ready.message)
+        if isinstance(child, Route):
+            if taken:
+                text = f'The revision name "{taken}" is taken by a conflicting Revision, so traffic will not be'
+                seen = (FALSE, "RevisionNameTaken", f"{text} migrated")
+            elif seen[0] == TRUE and not is_migrated(configuration, child):
+                seen = (UNKNOWN, *_NOT_MIGRATED)
+        conditions = mark("Service", conditions, now, type_, *seen)
+    status = replace(status, conditions=conditions, observed_generation=service.metadata.generation)
+    if configuration:
+        status = replace(
+            status,
+            latest_created_revision_name=configuration.status.latest_created_revision_name,
+            latest_ready_revision_name=configuration.status.latest_ready_revision_name,
+        )
+    if route:
+        reported = route.status
+        status = replace(status, url=reported.url, address=reported.address, traffic=reported.traffic)
+    return status
+
+
+def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
+    """Brings a Service's children in line with it, and its status with them."""
+    service = ctx.store.find(Service, namespace, name)
+    if service is None or service.metadata.deletion_timestamp:
+        return None
+    configuration = apply(ctx.store, service, make_configuration(service))
+    taken = taken_revision(ctx.store, configuration) if configuration else ""
+    if taken:  # its traffic stays where it is
+        route = ctx.store.find(Route, namespace, name)
+    else:
+        route = apply(ctx.store, service, make_route(service))
+    status = next_status(service, configuration, route, taken, ctx.now())
+    ctx.store.update(replace(service, status=status))
+    return None

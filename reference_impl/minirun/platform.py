@@ -1,0 +1,438 @@
+"""The one place where the rooms are put together.
+
+`build` makes the core: control, activation and routing over a store and a runtime, without a socket; a
+simulation uses it on a virtual loop. `Platform` adds what touches the world: the data directory, the process
+runtime, the gateway, the API, logs. One process and one event loop hold it all; instances are its children.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import ipaddress
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import yaml
+
+from minirun.api.app import API, Backend
+from minirun.api.server import serve
+from minirun.autoscaling.settings import AutoscalerSettings
+from minirun.autoscaling.spec import RPS
+from minirun.control.children import deployment_name
+from minirun.control.context import Context, Images
+from minirun.control.controllers import Controllers
+from minirun.control.endpoints import Entry, endpoint_of, is_ready
+from minirun.gateway.base import Destination, RequestRecord
+from minirun.gateway.server import Gateway, bind
+from minirun.images.builder import build as build_image
+from minirun.images.bundle import BundleStore
+from minirun.images.bundle import Image as Bundle
+from minirun.model.clock import Clock, SystemClock
+from minirun.model.meta import ObjectMeta, Resource
+from minirun.model.profiles import profile_of
+from minirun.model.resources import ConfigMap, Deployment, Namespace, Pod, Revision
+from minirun.model.settings import CONFIG_MAPS, SYSTEM_NAMESPACE
+from minirun.runtime.base import InstanceSpec, Log, Runtime
+from minirun.runtime.process import ProcessRuntime
+from minirun.store.sqlite import SQLiteLog
+from minirun.store.store import Event, Store
+from minirun.telemetry import platform_log
+from minirun.telemetry.logs import LogEntry, LogStore
+from minirun.telemetry.metrics import Metrics, RevisionLabels
+from minirun.traffic.table import RouteTable
+
+log = logging.getLogger("minirun.platform")
+
+SERVICE, CONFIGURATION = "serving.knative.dev/service", "serving.knative.dev/configuration"
+GATEWAY_GRACE_SECONDS = 3.0  # with the instances' own grace less than the ten that a stop may take
+
+
+class Router:
+    """Host → route → revision → its path: `traffic` decides, `control` knows the paths."""
+
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+        self._known: dict[tuple[str, str], tuple[Entry, object, Destination]] = {}
+
+    def route(self, host: str, tag: str | None) -> Destination | None:
+        """Where a request goes; see `gateway.base.Router`."""
+        match = self._ctx.table.lookup(host, tag)
+        if match is None:
+            return None
+        return self.destination(match.entry.namespace, match.split.pick())
+
+    def destination(self, namespace: str, name: str) -> Destination | None:
+        """A revision as the gateway sees it; made anew only when the revision is another one."""
+        entry = self._ctx.paths.entry(namespace, name)
+        if entry is None:
+            self._known.pop((namespace, name), None)
+            return None
+        known = self._known.get((namespace, name))
+        if known is not None and known[0] is entry and known[1] is entry.revision.spec:
+            return known[2]
+        destination = self._make(entry, namespace)
+        self._known[namespace, name] = entry, entry.revision.spec, destination
+        return destination
+
+    def _make(self, entry: Entry, namespace: str) -> Destination:
+        spec, labels = entry.revision.spec, entry.revision.metadata.labels
+        profile = profile_of(self._ctx.store.find(Namespace, "", namespace))
+        timeout = spec.timeout_seconds or 0
+        return Destination(
+            namespace=namespace,
+            service=labels.get(SERVICE, ""),
+            configuration=labels.get(CONFIGURATION, ""),
+            revision=entry.revision.metadata.name,
+            path=entry.path,
+            response_start_timeout_seconds=min(timeout, spec.response_start_timeout_seconds or timeout),
+            idle_timeout_seconds=spec.idle_timeout_seconds or 0,
+            timeout_is_whole_request=profile.timeout_covers_whole_request,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AnyImage:
+    """An image of a simulation: there is nothing in it."""
+
+    pinned: str
+
+
+class AnyImages:
+    """Every image exists; for runtimes that do not look into one."""
+
+    def resolve(self, reference: str) -> AnyImage:
+        return AnyImage(f"{reference}@sha256:{hashlib.sha256(reference.encode()).hexdigest()}")
+
+
+class Core:
+    """A platform without sockets: send requests to `router`, objects to `ctx.store`."""
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+        self.router = Router(ctx)
+        self._controllers = Controllers(ctx)
+
+    async def start(self) -> None:
+        """Ends left-overs of an earlier life and returns when all routes are programmed."""
+        await self._controllers.start()
+
+    async def stop(self) -> None:
+        """Ends all instances."""
+        await self._controllers.stop()
+
+
+def build(
+    *,
+    store: Store,
+    clock: Clock,
+    rng: Random,
+    runtime: Runtime,
+    images: Images | None = None,
+    url_port: str = "",
+    log_of: Callable[[InstanceSpec], Log] | None = None,
+) -> Core:
+    """Puts the core together.
+
+    Args:
+        store, clock, rng, runtime: what it works with.
+        images: finds images; None takes every reference for an image.
+        url_port: shown in the addresses of Services; empty is none.
+        log_of: where an instance's output goes; None is nowhere.
+    """
+    seed_namespaces(store)
+    ctx = Context(store, clock, rng, runtime, images or AnyImages(), RouteTable("localhost"), url_port)
+    if log_of is not None:
+        ctx.log_of = log_of
+    return Core(ctx)
+
+
+def seed_namespaces(store: Store) -> None:
+    """The two namespaces that are always there."""
+    for name in ("default", SYSTEM_NAMESPACE):
+        if store.find(Namespace, "", name) is None:
+            store.create(Namespace(metadata=ObjectMeta(name=name)))
+
+
+def seed_settings(store: Store, settings: Mapping[str, Mapping[str, str]]) -> None:
+    """Writes ConfigMaps of `knative-serving`; values given here win over those that are stored.
+
+    Raises:
+        ValueError: a value is not allowed; nothing is written then.
+    """
+    parsers = {"config-autoscaler": AutoscalerSettings.from_config_map} | {
+        name: parser.parse for name, parser in CONFIG_MAPS.items()
+    }
+    wanted: list[Resource] = []
+    for name, data in settings.items():
+        stored = store.find(ConfigMap, SYSTEM_NAMESPACE, name)
+        merged = {**(stored.data if stored else {}), **data}
+        if name in parsers:
+            try:
+                parsers[name](merged)
+            except ValueError as error:
+                raise ValueError(f"ConfigMap {name}: {error}") from None
+        meta = stored.metadata if stored else ObjectMeta(name=name, namespace=SYSTEM_NAMESPACE)
+        wanted.append(ConfigMap(metadata=meta, data=merged))
+    for new in wanted:
+        (store.update if new.metadata.uid else store.create)(new)
+
+
+def read_settings(path: Path) -> dict[str, dict[str, str]]:
+    """The data of the ConfigMaps in a YAML file, by name.
+
+    Raises:
+        ValueError: the file is not YAML, or has something else in it; one sentence.
+    """
+    found: dict[str, dict[str, str]] = {}
+    try:
+        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+            if document is None:
+                continue
+            if not isinstance(document, dict) or document.get("kind") != "ConfigMap":
+                raise ValueError("it has a document that is no ConfigMap; settings are ConfigMaps only")
+            found[str(document["metadata"]["name"])] = {
+                str(key): str(value) for key, value in (document.get("data") or {}).items()
+            }
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"the settings file {path} can't be used: {error}") from None
+    return found
+
+
+class PlatformImages:
+    """The images room as the API sees it; an image that a revision runs can't be removed."""
+
+    def __init__(self, bundles: BundleStore, store: Store) -> None:
+        self._bundles, self._store = bundles, store
+
+    def list(self) -> list[Bundle]:
+        return self._bundles.list()
+
+    def remove(self, reference: str) -> None:
+        pinned = (
+            status.image_digest
+            for revision in self._store.select(Revision)
+            for status in revision.status.container_statuses
+        )
+        self._bundles.remove(reference, {digest.rpartition("@")[2] for digest in pinned})
+
+    async def build(self, folder: Path, reference: str) -> Bundle:
+        return await build_image(self._bundles, folder, reference)
+
+
+class Telemetry:
+    """What the gateway tells goes to the metrics and, where the operator wants it, to the request log."""
+
+    def __init__(self, ctx: Context, logs: LogStore) -> None:
+        self._ctx, self._logs = ctx, logs
+        self.metrics = Metrics(self.gauges)
+
+    def request_done(self, record: RequestRecord) -> None:
+        """Observes one request; see `gateway.base.Observer`."""
+        self.metrics.request_done(record)
+        if self._ctx.settings.observability.logging_enable_request_log:
+            self._logs.append(self._request_entry(record))
+
+    def _request_entry(self, record: RequestRecord) -> LogEntry:
+        to = record.destination
+        request = {
+            "requestMethod": record.method,
+            "requestUrl": record.path,
+            "status": record.status,
+            "requestSize": str(record.bytes_in),
+            "responseSize": str(record.bytes_out),
+            "userAgent": record.user_agent,
+            "remoteIp": record.remote_ip,
+            "latency": f"{record.latency_ns / 1e9:.9f}s",
+        }
+        return LogEntry(
+            timestamp_unix_ns=self._ctx.clock.unix_ns(),
+            severity="ERROR" if record.status >= 500 else "INFO",
+            json_payload={"httpRequest": request},
+            namespace=to.namespace,
+            service=to.service,
+            configuration=to.configuration,
+            revision=to.revision,
+            stream="requests",
+            trace=record.trace_id,
+        )
+
+    def gauges(self) -> Iterator[tuple[RevisionLabels, dict[str, float]]]:
+        """The autoscaler's and the activator's figures of each revision, for a scrape."""
+        ctx = self._ctx
+        now_ns = ctx.clock.unix_ns()
+        for entry in ctx.paths:
+            namespace, name = entry.revision.key
+            labels = entry.revision.metadata.labels
+            deployment = ctx.store.find(Deployment, namespace, deployment_name(name))
+            pods = list(ctx.store.dependents(deployment.metadata.uid, Pod)) if deployment else []
+            ending = sum(bool(pod.metadata.deletion_timestamp) for pod in pods)
+            values: dict[str, float] = {
+                "autoscaler_requested_pods": deployment.spec.replicas if deployment else 0,
+                "autoscaler_actual_pods": entry.ready,
+                "autoscaler_not_ready_pods": len(pods) - entry.ready - ending,
+                "autoscaler_pending_pods": sum(pod.status.phase == "Pending" for pod in pods),
+                "autoscaler_terminating_pods": ending,
+                "activator_request_concurrency": entry.path.waiting + entry.path.running
+                if entry.through_activator
+                else 0,
+                "revision_queue_depth": entry.path.waiting,
+            }
+            seen = ctx.multiscaler.snapshot(entry.key, now_ns)
+            if seen is not None:
+                unit = "requests_per_second" if seen.scaling_metric == RPS else "request_concurrency"
+                target = unit if seen.scaling_metric == RPS else "concurrency_per_pod"
+                values |= {
+                    "autoscaler_desired_pods": max(seen.desired_scale, 0),
+                    f"autoscaler_stable_{unit}": seen.stable,
+                    f"autoscaler_panic_{unit}": seen.panic,
+                    f"autoscaler_target_{target}": seen.target,
+                    "autoscaler_excess_burst_capacity": seen.excess_burst_capacity,
+                    "autoscaler_panic_mode": seen.panicking,
+                }
+            yield (
+                RevisionLabels(namespace, labels.get(SERVICE, ""), labels.get(CONFIGURATION, ""), name),
+                values,
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformOptions:
+    """How `minirun up` runs.
+
+    Args:
+        listen, api: `HOST:PORT` for requests and for the API; port 0 is any free one.
+        data_dir: where state, images and logs are kept; made when it is not there.
+        domain: Services are `NAME.NAMESPACE.DOMAIN`.
+        sync: "normal" survives a crash of the platform, "full" a power cut too.
+        settings: a YAML file of ConfigMaps of `knative-serving`.
+        warm: interpreters kept warm for cold starts.
+        token: what clients of the API must know; needed beyond loopback.
+    """
+
+    listen: str
+    api: str
+    data_dir: Path
+    domain: str = "localhost"
+    sync: str = "normal"
+    settings: Path | None = None
+    warm: int = 2
+    token: str | None = None
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def run(options: PlatformOptions, announce: Callable[[str], None]) -> None:
+    """Runs a platform until cancelled, then ends all that it started.
+
+    Args:
+        options: as the command line gave them.
+        announce: called with one line when everything is served.
+
+    Raises:
+        OSError: an address can't be listened on.
+        StoreUnusableError, ValueError: the data directory or the settings can't be used; one sentence.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        announce(await _start(options, stack))
+        await asyncio.get_running_loop().create_future()
+
+
+async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> str:
+    """Starts everything; what must be undone at the end is on the stack. Returns the line that says so."""
+    listen, api_address = split_address(options.listen), split_address(options.api)
+    if not is_loopback(api_address[0]) and not options.token:
+        raise ValueError(
+            f"--api {options.api} can be reached from other machines and nobody needs to know a secret; "
+            "give --token too, or listen on 127.0.0.1"
+        )
+    settings = read_settings(options.settings) if options.settings else {}
+    options.data_dir.mkdir(parents=True, exist_ok=True)
+    clock, rng = SystemClock(), Random()
+    store = Store(clock, SQLiteLog(options.data_dir / "store.db", full_sync=options.sync == "full"))
+    stack.callback(store.close)
+    platform_log.configure(options.data_dir / "logs")
+    seed_namespaces(store)
+    seed_settings(store, {"config-domain": {options.domain: ""}, **settings})
+
+    sockets, api_sockets = bind(*listen), bind(*api_address)
+    for sock in (*sockets, *api_sockets):
+        stack.callback(sock.close)
+    port, api_port = (some[0].getsockname()[1] for some in (sockets, api_sockets))
+    bundles = BundleStore(options.data_dir)
+    logs = LogStore(options.data_dir / "logs", clock)
+    stack.callback(logs.flush)
+    runtime = ProcessRuntime(options.data_dir, bundles.resolve, rng, warm_size=options.warm)
+    core = build(
+        store=store,
+        clock=clock,
+        rng=rng,
+        runtime=runtime,
+        images=bundles,
+        url_port="" if port == 80 else str(port),
+        log_of=_log_of(logs),
+    )
+    telemetry = Telemetry(core.ctx, logs)
+    gateway = Gateway(core.router, clock, observer=telemetry, rng=rng)
+    store.subscribe(_forget(gateway, telemetry.metrics, logs))
+
+    stack.push_async_callback(core.stop)
+    await core.start()
+    stack.push_async_callback(gateway.close, GATEWAY_GRACE_SECONDS)
+    await gateway.serve(sockets)
+    images = PlatformImages(bundles, store)
+    api = API(
+        Backend(store, logs, images, clock, rng, telemetry.metrics.exposition, lambda: ""),
+        token=options.token or "",
+        hosts=[api_address[0]],
+    )
+    server = await serve(api.app, api_sockets, on_stop=api.close)
+    stack.push_async_callback(server.stop)
+    log.info("serving requests on port %d and the API on port %d", port, api_port)
+    return f"minirun is up: requests on http://{listen[0]}:{port}, API on http://{api_address[0]}:{api_port}"
+
+
+def _log_of(logs: LogStore) -> Callable[[InstanceSpec], Log]:
+    def log_of(spec: InstanceSpec) -> Log:
+        def keep(stream: str, line: bytes) -> None:
+            logs.append_line(
+                stream,
+                line,
+                namespace=spec.namespace,
+                service=spec.service,
+                configuration=spec.configuration,
+                revision=spec.revision,
+                pod=spec.name,
+            )
+
+        return keep
+
+    return log_of
+
+
+def _forget(gateway: Gateway, metrics: Metrics, logs: LogStore) -> Callable[[Event], None]:
+    """Drops what is kept of instances and revisions that are gone."""
+
+    def forget(event: Event) -> None:
+        old, new = event.old, event.object
+        if isinstance(new, Pod) and isinstance(old, Pod) and is_ready(old) and not is_ready(new):
+            gateway.drop_endpoint(endpoint_of(old))
+        elif event.type == "DELETED" and isinstance(new, Revision):
+            metrics.remove_revision(*new.key)
+            logs.remove_revision(*new.key)
+
+    return forget
