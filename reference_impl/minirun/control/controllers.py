@@ -1,16 +1,207 @@
-"""Runs all reconcilers: who is called when what changes, and the order of start and stop."""
+"""Runs all reconcilers: who is called when what changes, and the order of start and stop.
 
-from minirun.control.context import Context
+`WATCHES` is the whole wiring: a change of an object of some kind asks for the reconcile of other objects,
+which it finds by name, by owner, by label or by reference. Counterpart: the `NewController` functions of
+pkg/reconciler in knative/serving, with their informers' event handlers.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from minirun.control import (
+    autoscale,
+    configuration,
+    deployment,
+    endpoints,
+    garbage,
+    revision,
+    route,
+    serverlessservice,
+    service,
+)
+from minirun.control.children import CONFIGURATION, REVISION, ROUTES
+from minirun.control.context import Context, Key
+from minirun.control.instances import Kubelet, remove_leftovers
+from minirun.control.measure import Meter, poke
+from minirun.control.queue import Reconcile, WorkQueue
+from minirun.model.meta import Resource, replace
+from minirun.model.resources import KINDS, Configuration, PodAutoscaler, Revision, Route
+from minirun.model.settings import SYSTEM_NAMESPACE
+from minirun.store.store import Event
+
+Find = Callable[[Context, Event], Iterable[Key]]
+"""Which keys to add after an event."""
+
+RECONCILERS: Final[dict[str, Reconcile]] = {
+    "Service": service.reconcile,
+    "Configuration": configuration.reconcile,
+    "Route": route.reconcile,
+    "Revision": revision.reconcile,
+    "PodAutoscaler": autoscale.reconcile,
+    "ServerlessService": serverlessservice.reconcile,
+    "Deployment": deployment.reconcile,
+    "Endpoints": endpoints.reconcile,
+    "RevisionGC": garbage.collect_revisions,
+    "Cascade": garbage.cascade,
+    "Finalize": garbage.finalize,
+    "Namespace": garbage.empty_namespace,
+}
+"""The reconciler of each name in a `Key`; that of `Pod` is the `Kubelet`, which has a state of its own."""
+
+URGENT: Final = ("PodAutoscaler", "Deployment", "Pod", "Endpoints")
+
+
+def itself(ctx: Context, event: Event) -> Iterable[Key]:
+    """The object, unless only its status changed: that is the reconciler's own doing."""
+    new, old = event.object, event.old
+    meta = new.metadata
+    if event.type == "MODIFIED" and old is not None:
+        meta_before = replace(old.metadata, resource_version=meta.resource_version)
+        if meta == meta_before and getattr(new, "spec", None) == getattr(old, "spec", None):
+            return
+    yield Key(new.kind, *new.key)
+
+
+def itself_always(ctx: Context, event: Event) -> Iterable[Key]:
+    """The object, also after a change of status that the next decision depends on."""
+    yield Key(event.object.kind, *event.object.key)
+
+
+def owner(ctx: Context, event: Event) -> Iterable[Key]:
+    """Those who made the object."""
+    for reference in event.object.metadata.owner_references:
+        if reference.kind in RECONCILERS:
+            yield Key(reference.kind, event.object.metadata.namespace, reference.name)
+
+
+def labelled(reconciler: str, label: str) -> Find:
+    """The object that a label names, for `reconciler`."""
+
+    def find(ctx: Context, event: Event) -> Iterable[Key]:
+        meta = event.object.metadata
+        if label in meta.labels:
+            yield Key(reconciler, meta.namespace, meta.labels[label])
+
+    return find
+
+
+def named(reconciler: str) -> Find:
+    """The object's own name, for another reconciler."""
+    return lambda ctx, event: (Key(reconciler, *event.object.key),)
+
+
+def routes_that_mean_it(ctx: Context, event: Event) -> Iterable[Key]:
+    """The Routes whose traffic names the object."""
+    namespace = event.object.metadata.namespace
+    for name in ctx.references.referrers(Key(event.object.kind, *event.object.key)):
+        yield Key("Route", namespace, name)
+
+
+def users_of_settings(ctx: Context, event: Event) -> Iterable[Key]:
+    """All that depends on a ConfigMap."""
+    namespace, name = event.object.key
+    for kind, reconciler in SETTINGS_USERS.get(name, ()) if namespace == SYSTEM_NAMESPACE else ():
+        yield from (Key(reconciler, *each.key) for each in ctx.store.select(kind))
+
+
+def revisions_without_image(ctx: Context, event: Event) -> Iterable[Key]:
+    """The revisions that may have waited for this image."""
+    for each in ctx.store.select(Revision):
+        if not each.status.container_statuses:
+            yield Key("Revision", *each.key)
+
+
+SETTINGS_USERS: Final[dict[str, tuple[tuple[type[Resource], str], ...]]] = {
+    "config-autoscaler": ((PodAutoscaler, "PodAutoscaler"),),
+    "config-deployment": ((PodAutoscaler, "PodAutoscaler"),),
+    "config-domain": ((Route, "Route"),),
+    "config-network": ((Route, "Route"),),
+    "config-gc": ((Configuration, "RevisionGC"),),
+}
+
+WATCHES: Final[dict[str, tuple[Find, ...]]] = {
+    "Service": (itself,),
+    "Configuration": (itself, owner, routes_that_mean_it, named("RevisionGC")),
+    "Route": (itself, owner),
+    "Revision": (itself, owner, routes_that_mean_it, labelled("RevisionGC", CONFIGURATION)),
+    "PodAutoscaler": (itself_always, owner),
+    "ServerlessService": (itself, named("Endpoints"), owner),
+    "Deployment": (itself, owner),
+    "Pod": (itself, labelled("Endpoints", REVISION), owner),
+    "ConfigMap": (users_of_settings,),
+    "Image": (revisions_without_image,),
+    "Namespace": (itself,),
+}
+"""Who is reconciled after a change of an object of each kind, the most urgent first."""
+
+
+def ends_of(event: Event) -> Iterable[Key]:
+    """What the garbage collector has to do after an event: for dependents, and for owners that wait."""
+    new = event.object
+    if event.type == "DELETED":
+        yield Key("Cascade", new.metadata.uid, "")
+        for reference in new.metadata.owner_references:
+            yield Key("Finalize", new.metadata.namespace, f"{reference.kind}/{reference.name}")
+    elif new.metadata.deletion_timestamp:
+        yield Key("Finalize", new.metadata.namespace, f"{new.kind}/{new.metadata.name}")
 
 
 class Controllers:
-    """The reconcilers of a platform at work."""
+    """The reconcilers of a platform at work.
+
+    Args:
+        ctx: what they work with; its `enqueue` and the hooks of its paths are set here.
+    """
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
+        self.kubelet = Kubelet(ctx)
+        reconcilers = RECONCILERS | {"Pod": self.kubelet.reconcile}
+        self.queue = WorkQueue(ctx, reconcilers, URGENT)
+        self._meter = Meter(ctx)
 
     async def start(self) -> None:
-        """Ends left-overs, then reconciles everything once; returns when all routes are programmed."""
+        """Ends left-overs of an earlier life, then reconciles everything; returns when all is programmed."""
+        ctx = self.ctx
+        await remove_leftovers(ctx)
+        await ctx.runtime.open()
+        ctx.enqueue = self.queue.add
+        ctx.paths.on_first_request = lambda entry, stat: poke(ctx, entry, stat)
+        for each in ctx.store.select(Revision):
+            ctx.paths.ensure(each)
+        ctx.store.subscribe(self._on_event)
+        self._enqueue_everything()
+        self._meter.start()
+        await self.queue.idle()
 
     async def stop(self) -> None:
         """Stops reconciling and ends all instances within their grace."""
+        self._meter.stop()
+        self.queue.close()
+        await self.kubelet.stop()
+        await self.ctx.runtime.close()
+
+    def _on_event(self, event: Event) -> None:
+        for find in WATCHES.get(event.object.kind, ()):
+            for key in find(self.ctx, event):
+                self.queue.add(key)
+        for key in ends_of(event):
+            self.queue.add(key)
+
+    def _enqueue_everything(self) -> None:
+        """Every object once, and the ends of those that are gone but still named by others."""
+        objects = [each for row in KINDS for each in self.ctx.store.select(row.type)]
+        uids = {each.metadata.uid for each in objects}
+        for each in objects:
+            namespace, name = each.key
+            if each.kind in RECONCILERS:
+                self.queue.add(Key(each.kind, namespace, name))
+            if isinstance(each, Configuration):
+                self.queue.add(Key("RevisionGC", namespace, name))
+            if each.metadata.deletion_timestamp:
+                self.queue.add(Key("Finalize", namespace, f"{each.kind}/{name}"))
+            for reference in each.metadata.owner_references:
+                if reference.uid not in uids:
+                    self.queue.add(Key("Cascade", reference.uid, ""))
+            for route_name in filter(None, each.metadata.annotations.get(ROUTES, "").split(",")):
+                self.queue.add(Key("Route", namespace, route_name))

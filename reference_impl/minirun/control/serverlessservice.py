@@ -7,7 +7,7 @@ knative/serving.
 
 from minirun.autoscaling.lifecycle import PROXY
 from minirun.control.context import Context
-from minirun.model.conditions import TRUE, UNKNOWN, mark
+from minirun.model.conditions import FALSE, TRUE, UNKNOWN, mark
 from minirun.model.meta import replace
 from minirun.model.resources import ServerlessService, ServerlessServiceStatus
 
@@ -17,11 +17,8 @@ def next_status(sks: ServerlessService, ready: int, now: str) -> ServerlessServi
     conditions = sks.status.conditions
     populated = (TRUE, "", "") if ready else (UNKNOWN, "NoHealthyBackends", "K8s Service is not ready")
     conditions = mark("ServerlessService", conditions, now, "EndpointsPopulated", *populated)
-    proxied = TRUE if not ready or sks.spec.mode == PROXY else "False"
-    reason = "" if proxied == TRUE else "PodsBackingEndpoints"
-    conditions = mark(
-        "ServerlessService", conditions, now, "ActivatorEndpointsPopulated", proxied, reason
-    )
+    through_activator = TRUE if not ready or sks.spec.mode == PROXY else FALSE
+    conditions = mark("ServerlessService", conditions, now, "ActivatorEndpointsPopulated", through_activator)
     name = sks.metadata.name
     return replace(
         sks.status,

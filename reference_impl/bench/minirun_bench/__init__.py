@@ -1,0 +1,1 @@
+"""Benchmarks of the platform, and the yardsticks that they are measured against."""
