@@ -33,7 +33,7 @@ MAX_NAME = 63
 
 
 def child_name(parent: str, suffix: str) -> str:
-    """`parent` + `suffix`, or, where that is no name any more, a hash in place of the parent's end (kmeta)."""
+    """`parent` + `suffix`, or, if that is too long, a hash in place of the parent's end (kmeta)."""
     if len(parent) + len(suffix) <= MAX_NAME:
         return parent + suffix
     digest = hashlib.md5(parent.encode(), usedforsecurity=False).hexdigest()

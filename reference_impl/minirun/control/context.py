@@ -55,7 +55,7 @@ class Images(Protocol):
 
 
 class Settings:
-    """The operators' ConfigMaps as reconcilers read them; what can't be parsed leaves the last good values."""
+    """The operators' ConfigMaps, read at every use; one that can't be parsed leaves its last good values."""
 
     def __init__(self, store: Store) -> None:
         self._store = store

@@ -1,8 +1,8 @@
 """What goes when something goes: dependents, a namespace's content, and revisions that nobody needs.
 
 An object whose last owner is gone is deleted. An owner that is deleted with the finalizer
-`foregroundDeletion` stays until its dependents are gone; with `orphan` it lets go of them first. Counterparts:
-Kubernetes' garbage collector and namespace controller, and pkg/reconciler/gc in knative/serving.
+`foregroundDeletion` stays until its dependents are gone; with `orphan` it lets go of them first.
+Counterparts: Kubernetes' garbage collector and namespace controller, and pkg/reconciler/gc in knative/serving.
 """
 
 from collections.abc import Sequence
@@ -96,7 +96,7 @@ def revisions_to_delete(
     """Which of a Configuration's revisions go now, and when (unix ns) the next one may go.
 
     The least recently active goes first. Those past their retention go until `min-non-active-revisions` are
-    left; then, whatever their age, those beyond `max-non-active-revisions` (knative/serving pkg/reconciler/gc).
+    left; then, whatever their age, those beyond `max-non-active-revisions` (knative/serving pkg/gc).
     """
     idle = sorted((r for r in revisions if is_collectable(r, configuration)), key=last_active_ns)
     spare = max(0, len(idle) - settings.min_non_active_revisions)

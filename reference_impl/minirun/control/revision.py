@@ -2,7 +2,8 @@
 
 The image is pinned to its digest once, so that every instance of a revision runs the same bits. A revision is
 Ready when its resources are there and its containers were healthy at its initial scale; at zero it stays
-Ready. `Active` only informs. Counterpart: pkg/reconciler/revision and revision_lifecycle.go in knative/serving.
+Ready. `Active` only informs.
+Counterpart: pkg/reconciler/revision in knative/serving, with revision_lifecycle.go.
 """
 
 from collections.abc import Iterable

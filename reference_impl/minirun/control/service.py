@@ -33,6 +33,7 @@ Child = TypeVar("Child", Configuration, Route)
 
 _CONFIGURATIONS, _ROUTES = "ConfigurationsReady", "RoutesReady"
 _OUT_OF_DATE = "The {} is still working to reflect the latest desired specification."
+_NAME_TAKEN = 'The revision name "{}" is taken by a conflicting Revision, so traffic will not be migrated'
 _NOT_MIGRATED = ("TrafficNotMigrated", "Traffic is not yet migrated to the latest revision.")
 
 
@@ -58,9 +59,7 @@ def make_route(service: Service) -> Route:
     """The Route that a Service asks for; the latest revision is the latest of its own Configuration."""
     name = service.metadata.name
     traffic = [
-        target
-        if target.revision_name
-        else replace(target, configuration_name=name, latest_revision=True)
+        target if target.revision_name else replace(target, configuration_name=name, latest_revision=True)
         for target in service.spec.traffic or [TrafficTarget(latest_revision=True, percent=100)]
     ]
     return Route(metadata=child_meta(service, (LAST_APPLIED,)), spec=RouteSpec(traffic=traffic))
@@ -113,8 +112,7 @@ def next_status(
             seen = (ready.status, ready.reason, ready.message)
         if isinstance(child, Route):
             if taken:
-                text = f'The revision name "{taken}" is taken by a conflicting Revision, so traffic will not be'
-                seen = (FALSE, "RevisionNameTaken", f"{text} migrated")
+                seen = (FALSE, "RevisionNameTaken", _NAME_TAKEN.format(taken))
             elif seen[0] == TRUE and not is_migrated(configuration, child):
                 seen = (UNKNOWN, *_NOT_MIGRATED)
         conditions = mark("Service", conditions, now, type_, *seen)
