@@ -90,6 +90,10 @@ class Settings:
         return self._read("config-gc", GCSettings.parse)
 
     @property
+    def observability(self) -> ObservabilitySettings:
+        return self._read("config-observability", ObservabilitySettings.parse)
+
+    @property
     def network(self) -> NetworkSettings:
         return self._read("config-network", NetworkSettings.parse)
 

@@ -69,6 +69,9 @@ class Paths:
         """The path with what is known of its revision; None if there is no such revision."""
         return self._entries.get(f"{namespace}/{revision}")
 
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(list(self._entries.values()))
+
     def ensure(self, revision: Revision) -> Entry:
         """The entry of `revision`, made if it is new, and brought up to date with it."""
         namespace, name = revision.key

@@ -2,7 +2,7 @@
 
 An object whose last owner is gone is deleted. An owner that is deleted with the finalizer
 `foregroundDeletion` stays until its dependents are gone; with `orphan` it lets go of them first.
-Counterparts: Kubernetes' garbage collector and namespace controller, and pkg/reconciler/gc in knative/serving.
+Counterparts: Kubernetes' garbage collector and namespace controller, knative/serving's pkg/reconciler/gc.
 """
 
 from collections.abc import Sequence

@@ -6,6 +6,7 @@ that Knative's queue-proxy does in the Pod's preStop hook.
 """
 
 import asyncio
+import dataclasses
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -51,21 +52,23 @@ def make_probe(declared: DeclaredProbe | None, period_seconds: int = 10) -> Prob
     """A declared probe as runtimes know it; what is 0 is Kubernetes' default, a period `period_seconds`."""
     if declared is None:
         return None
-    times = {
-        "initial_delay_seconds": declared.initial_delay_seconds,
-        "period_seconds": declared.period_seconds or period_seconds,
-        "timeout_seconds": declared.timeout_seconds or 1,
-        "success_threshold": declared.success_threshold or 1,
-        "failure_threshold": declared.failure_threshold or 3,
-    }
+    probe = Probe(
+        initial_delay_seconds=declared.initial_delay_seconds,
+        period_seconds=declared.period_seconds or period_seconds,
+        timeout_seconds=declared.timeout_seconds or 1,
+        success_threshold=declared.success_threshold or 1,
+        failure_threshold=declared.failure_threshold or 3,
+    )
     if (http := declared.http_get) is not None:
         headers = tuple((header.name, header.value) for header in http.http_headers)
-        return Probe("http", http.path or "/", _port(http.port), headers, **times)
+        return dataclasses.replace(
+            probe, kind="http", path=http.path or "/", port=_port(http.port), headers=headers
+        )
     if declared.exec is not None:
-        return Probe("exec", command=tuple(declared.exec.command), **times)
+        return dataclasses.replace(probe, kind="exec", command=tuple(declared.exec.command))
     if (grpc := declared.grpc) is not None:
-        return Probe("grpc", port=grpc.port, service=grpc.service or "", **times)
-    return Probe("tcp", port=_port(declared.tcp_socket.port) if declared.tcp_socket else 0, **times)
+        return dataclasses.replace(probe, kind="grpc", port=grpc.port, service=grpc.service or "")
+    return dataclasses.replace(probe, port=_port(declared.tcp_socket.port) if declared.tcp_socket else 0)
 
 
 def _port(port: int | str) -> int:

@@ -114,13 +114,12 @@ def split_latest(
     """The traffic as it is routed: each target's revision, or during a rollout the several that share it."""
     routed = []
     for target in targets:
-        share = shares.get((target.tag, target.configuration_name)) or [
-            (target.revision_name, target.percent)
-        ]
-        routed += [
-            replace(target, configuration_name="", revision_name=revision, percent=percent)
-            for revision, percent in share
-        ]
+        shared = shares.get((target.tag, target.configuration_name))
+        target = replace(target, configuration_name="")
+        if shared is None:
+            routed.append(target)
+        else:
+            routed += [replace(target, revision_name=name, percent=percent) for name, percent in shared]
     return routed
 
 

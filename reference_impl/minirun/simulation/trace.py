@@ -16,20 +16,12 @@ from random import Random
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from minirun.api.admission import Admission
+from minirun.api.status import StatusError
 from minirun.model.clock import SECOND_NS
-from minirun.model.conditions import FALSE, READY, TRUE, find
-from minirun.model.defaults import set_defaults
-from minirun.model.meta import ObjectMeta
-from minirun.model.resources import (
-    ConfigMap,
-    Container,
-    RevisionSpec,
-    RevisionTemplate,
-    Service,
-    ServiceSpec,
-)
-from minirun.model.settings import SYSTEM_NAMESPACE, DefaultsSettings
-from minirun.platform import Core, build
+from minirun.model.conditions import READY, TRUE, find
+from minirun.model.resources import KINDS, SERVING, Service
+from minirun.platform import build, seed_settings
 from minirun.runtime.virtual import Profile, VirtualRuntime, distribution
 from minirun.simulation.clients import Clients
 from minirun.simulation.loop import VirtualClock, run_virtual
@@ -38,12 +30,13 @@ from minirun.simulation.workload import Arrivals, read_trace, spread
 from minirun.store.store import Store
 
 NAMESPACE = "default"
+SERVICES = next(row for row in KINDS if row.type is Service)
 COLUMNS = 60
-DEPLOY_SECONDS = 600.0
+DEPLOY_SECONDS = 660.0  # a little more than the progress deadline
 
 
 class DeployError(Exception):
-    """A Service of the trace did not become ready."""
+    """A Service of the trace was refused, or did not become ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +59,12 @@ class SimulationOptions:
     poisson: bool = False
     seed: int = 0
 
-    def service(self, name: str) -> Service:
-        """The Service that is deployed for a name in the trace."""
-        spec = RevisionSpec(containers=[Container(image="hello")], container_concurrency=self.concurrency)
-        meta = ObjectMeta(annotations=dict(self.annotations))
-        new = Service(
-            metadata=ObjectMeta(name=name, namespace=NAMESPACE),
-            spec=ServiceSpec(template=RevisionTemplate(metadata=meta, spec=spec)),
-        )
-        return set_defaults(
-            new, None, DefaultsSettings.parse(self.settings.get("config-defaults", {})), "minirun"
-        )
+    def manifest(self, name: str) -> dict[str, object]:
+        """The Service that is deployed for a name in the trace, as a user would write it."""
+        spec = {"containerConcurrency": self.concurrency, "containers": [{"image": "hello"}]}
+        template = {"metadata": {"annotations": dict(self.annotations)}, "spec": spec}
+        meta = {"name": name}
+        return {"apiVersion": SERVING, "kind": "Service", "metadata": meta, "spec": {"template": template}}
 
 
 class Simulation:
@@ -91,32 +79,40 @@ class Simulation:
         )
         self.runtime = VirtualRuntime(clock, containers, lambda spec: options.profile)
         self.store = Store(clock, new_uid=lambda: str(UUID(int=platform.getrandbits(128), version=4)))
-        for name, data in options.settings.items():
-            meta = ObjectMeta(name=name, namespace=SYSTEM_NAMESPACE)
-            self.store.create(ConfigMap(metadata=meta, data=dict(data)))
-        self.core: Core = build(store=self.store, clock=clock, rng=platform, runtime=self.runtime)
+        seed_settings(self.store, options.settings)
+        self.core = build(store=self.store, clock=clock, rng=platform, runtime=self.runtime)
         self.clients = Clients(self.core.router, self.runtime, clock)
         self._samples: list[Counter[str]] = []
+
+    def create(self, name: str) -> None:
+        """Creates a Service, through the same door as the API's."""
+        document, door = self._options.manifest(name), Admission(self.store)
+        try:
+            self.store.create(door.admit(SERVICES, document, None, namespace=NAMESPACE).resource)
+        except StatusError as error:
+            raise DeployError(f"service {name} was refused: {error}") from None
 
     async def deploy(self, names: Sequence[str]) -> dict[str, str]:
         """Deploys a Service for each name; returns their hosts when all are ready, or raises DeployError."""
         watch = self.store.watch([Service])
         hosts: dict[str, str] = {}
-        for name in names:
-            self.store.create(self._options.service(name))
+        waiting = dict.fromkeys(names, "nothing was heard of it")
         try:
             async with asyncio.timeout(DEPLOY_SECONDS):
-                while len(hosts) < len(names):
-                    service = (await anext(watch)).object
-                    assert isinstance(service, Service)
-                    ready = find(service.status.conditions, READY)
-                    if ready and ready.status == FALSE:
-                        raise DeployError(f"service {service.metadata.name} is not ready: {ready.message}")
+                for name in names:
+                    self.create(name)
+                while waiting:
+                    service = self.store.get(Service, *(await anext(watch)).object.key)
+                    name, ready = service.metadata.name, find(service.status.conditions, READY)
                     if ready and ready.status == TRUE:
-                        hosts[service.metadata.name] = urlsplit(service.status.url).netloc
+                        hosts[name] = urlsplit(service.status.url).netloc
+                        waiting.pop(name, None)
+                    elif ready and name in waiting:
+                        waiting[name] = ready.message
         except TimeoutError:
-            missing = ", ".join(sorted(set(names) - set(hosts)))
-            raise DeployError(f"not ready after {DEPLOY_SECONDS:g} s: {missing}") from None
+            name, message = next(iter(waiting.items()))
+            text = f"service {name} was not ready within {DEPLOY_SECONDS:g} s: {message}"
+            raise DeployError(text) from None
         finally:
             watch.close()
         return hosts
@@ -176,7 +172,8 @@ def simulate(
     """Runs a trace, sorted by second and with at least one row, through the platform in virtual time.
 
     Raises:
-        DeployError: a Service did not become ready.
+        DeployError: a Service was refused, or did not become ready.
+        ValueError: a setting is not allowed.
     """
     return run_virtual(lambda clock: Simulation(options, clock).run(trace))
 
@@ -188,9 +185,9 @@ def simulate_csv(
     """Runs the trace in a CSV file; see `workload.read_trace` and `simulate`.
 
     Raises:
-        ValueError: the file is no trace; one sentence with the file and the line.
+        ValueError: the file is no trace (one sentence with the file and the line), or a setting not allowed.
         OSError: the file can't be read.
-        DeployError: a Service did not become ready.
+        DeployError: a Service was refused, or did not become ready.
     """
     with Path(path).open(encoding="utf-8", newline="") as lines:
         try:
