@@ -98,6 +98,7 @@ class AnyImage:
     """An image of a simulation: there is nothing in it."""
 
     pinned: str
+    note: str = ""
 
 
 class AnyImages:

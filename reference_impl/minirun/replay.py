@@ -1,45 +1,51 @@
 """Replay of recorded behaviour: the same input, the same answer, to the last digit.
 
-A vector file holds cases that were recorded from Knative's own code, one JSON object a line. `replay_file`
-runs each case through minirun's parts and tells how many steps differ, and what came instead of what. The
-kind of a case is told by its shape, so a file may hold cases of several kinds.
+A vector file holds cases that were recorded from Knative's own code, one JSON object a line. A room's replay
+takes a case and yields, step by step, what was given, what came and what was expected; `replay_file` compares
+them and tells how many steps differ, and what came instead of what. The kind of a case is told by its shape,
+so a file may hold cases of several kinds.
 """
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
-from typing import Any, cast  # the lines are JSON of many shapes
+from typing import Any  # the lines are JSON of many shapes
 
-Case = dict[str, Any]
-Replay = Callable[[Case], tuple[int, list[str]]]
+from minirun.activation.replay import replay_decision, replay_throttler
+from minirun.autoscaling.replay import (
+    replay_decider_spec,
+    replay_lifecycle,
+    replay_scale,
+    replay_scaler,
+    replay_smoothing,
+    replay_windows,
+)
+from minirun.concurrency.replay import replay_breaker, replay_reqstats
 
+Case = Mapping[str, Any]
+Replay = Callable[[Case], Iterator[tuple[object, Case, Case]]]  # given, came, expected
 SHOWN = 5  # differences that a report prints
 
-# The shape of a case -> what replays it. The first line that holds decides.
-_KINDS: tuple[tuple[Callable[[Case], bool], str, str], ...] = (
-    (lambda case: "coeff" in case, "minirun.autoscaling.replay", "replay_smoothing"),
-    (
-        lambda case: case.get("kind") in ("linear", "weighted", "max"),
-        "minirun.autoscaling.replay",
-        "replay_windows",
-    ),
-    (
-        lambda case: case.get("kind") in ("decider", "scale", "lifecycle"),
-        "minirun.autoscaling.replay",
-        "replay_kpa",
-    ),
-    (
-        lambda case: case.get("kind") in ("capacity", "assign", "subset", "throttler"),
-        "minirun.activation.replay",
-        "replay_throttler",
-    ),
-    (lambda case: "steps" in case and "spec" in case, "minirun.autoscaling.replay", "replay_scale"),
-    (lambda case: "queueDepth" in case, "minirun.concurrency.replay", "replay_breaker"),
-    (lambda case: "ops" in case, "minirun.concurrency.replay", "replay_reqstats"),
-)
+# What replays a case, by its `kind` or else by the first key here that it has.
+_REPLAYS: dict[str, Replay] = {
+    "linear": replay_windows,
+    "weighted": replay_windows,
+    "max": replay_windows,
+    "decider": replay_decider_spec,
+    "scale": replay_scaler,
+    "lifecycle": replay_lifecycle,
+    "capacity": replay_decision,
+    "assign": replay_decision,
+    "subset": replay_decision,
+    "throttler": replay_throttler,
+    "coeff": replay_smoothing,
+    "steps": replay_scale,
+    "queueDepth": replay_breaker,
+    "ops": replay_reqstats,
+}
+_ENDS_AT_DIFFERENCE = (replay_breaker, replay_throttler)  # ids of requests would no longer mean the same
 
 
 class ReplayError(ValueError):
@@ -69,50 +75,49 @@ def replay_file(path: Path | str) -> ReplayReport:
     """
     path = Path(path)
     report = ReplayReport(path.name.removesuffix(".gz"))
-    for number, case in _cases(path):
-        replay = _replay_of(case)
+    for place, case in _cases(path):
+        marks = (case.get("kind"), *case)
+        replay = next((replay for mark, replay in _REPLAYS.items() if mark in marks), None)
         if replay is None:
-            raise ReplayError(
-                f"{path}, line {number}: a case of unknown shape; give a file of the vectors' formats"
-            )
-        try:
-            steps, differences = replay(case)
-        except Exception as error:
-            steps, differences = (
-                1,
-                [f"{case.get('id', f'line {number}')}: raised {type(error).__name__}: {error}"],
-            )
-        report.steps += steps
-        report.differences += differences
+            raise ReplayError(f"{place}: a case of unknown shape; give a file of the vectors' formats")
+        _replay_case(replay, case, report)
     return report
 
 
-def _cases(path: Path) -> Iterator[tuple[int, Case]]:
-    number = 0
+def _replay_case(replay: Replay, case: Case, report: ReplayReport) -> None:
+    name = case.get("id", case.get("kind", "case"))
     try:
-        with (
-            gzip.open(path, "rt", encoding="utf-8")
-            if path.suffix == ".gz"
-            else open(path, encoding="utf-8") as lines
-        ):
+        for number, (given, came, expected) in enumerate(replay(case)):
+            report.steps += 1
+            wrong = [
+                f"{key}: came {value!r}, expected {expected.get(key)!r}"
+                for key, value in came.items()
+                if value != expected.get(key)
+            ]
+            if wrong:
+                report.differences.append(f"{name} step {number}, given {given}: {'; '.join(wrong)}")
+                if replay in _ENDS_AT_DIFFERENCE:
+                    return
+    except Exception as error:
+        report.steps += 1
+        report.differences.append(f"{name}: raised {type(error).__name__}: {error}")
+
+
+def _cases(path: Path) -> Iterator[tuple[str, Case]]:
+    """Each case, and its place for messages."""
+    place = str(path)
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb") as lines:
             for number, line in enumerate(lines, 1):
+                place = f"{path}, line {number}"
                 if line.strip():
                     case = json.loads(line)
                     if not isinstance(case, dict):
-                        raise ReplayError(f"{path}, line {number}: a JSON object is expected on each line")
-                    yield number, case
+                        raise ReplayError(f"{place}: a JSON object is expected on each line")
+                    yield place, case
+    except json.JSONDecodeError as error:
+        raise ReplayError(f"{place}: not JSON ({error}); one JSON object is expected on each line") from error
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise ReplayError(
             f"{path} can't be read ({error}); give a .json, .jsonl or .jsonl.gz file"
         ) from error
-    except json.JSONDecodeError as error:
-        raise ReplayError(
-            f"{path}, line {number}: not JSON ({error}); one JSON object is expected on each line"
-        ) from error
-
-
-def _replay_of(case: Case) -> Replay | None:
-    for holds, module, function in _KINDS:
-        if holds(case):
-            return cast(Replay, getattr(import_module(module), function))
-    return None

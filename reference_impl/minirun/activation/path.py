@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from random import Random
+from typing import NamedTuple
 
 from minirun.activation.policies import Policy, Tracker, policy_for
 from minirun.activation.reporter import ActivatorStat, ConcurrencyReporter
@@ -43,8 +44,7 @@ class Endpoint:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceReport:
+class InstanceReport(NamedTuple):
     """What a scrape of one instance's queue-proxy reads; `start_ns`, monotonic, is when it was added."""
 
     name: str

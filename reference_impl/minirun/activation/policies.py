@@ -5,7 +5,6 @@ follows from its containerConcurrency. Counterpart: knative/serving pkg/activato
 """
 
 from collections.abc import Callable, Sequence
-from math import inf
 from random import Random
 from typing import TypeVar
 
@@ -97,15 +96,8 @@ class RandomChoice2:
         return tracker if tracker.reserve() else None
 
 
-# (largest containerConcurrency, name); 0 is "no limit".
-POLICY_BY_CONCURRENCY = ((0, "random-choice-2"), (3, "first-available"), (inf, "round-robin"))
-
-
 def policy_for(container_concurrency: int, rng: Random) -> Policy[T]:
-    """A fresh policy for one revision, by `POLICY_BY_CONCURRENCY`."""
-    makers: dict[str, Callable[[], Policy[T]]] = {
-        "random-choice-2": lambda: RandomChoice2(rng),
-        "first-available": lambda: first_available,
-        "round-robin": RoundRobin,
-    }
-    return makers[next(name for largest, name in POLICY_BY_CONCURRENCY if container_concurrency <= largest)]()
+    """A fresh policy for one revision; `container_concurrency` 0 is no limit."""
+    if container_concurrency == 0:
+        return RandomChoice2(rng)
+    return first_available if container_concurrency <= 3 else RoundRobin()

@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Generic, TypeVar
 
-from minirun.activation.capacity import assign_trackers, revision_capacity
+from minirun.activation.capacity import MAX_CAPACITY, assign_trackers, revision_capacity
 from minirun.activation.policies import Policy, Tracker
-from minirun.concurrency.breaker import RUN, Breaker, InfiniteBreaker
+from minirun.concurrency.breaker import RUN, Breaker
 
 QUEUE_DEPTH = 10_000
-MAX_CONCURRENCY = 2**31 - 1
 
 T = TypeVar("T", bound=Tracker)
+Wake = Callable[[T], None]
 NOBODY: frozenset[str] = frozenset()
 
 
@@ -37,19 +37,17 @@ class RevisionThrottler(Generic[T]):
         self._concurrency = container_concurrency
         self._policy = policy
         # So deep a queue is never full: what bounds the waiting is time. Knative's is the same.
-        self._breaker: Breaker | InfiniteBreaker = (
-            Breaker(QUEUE_DEPTH, MAX_CONCURRENCY, 0) if container_concurrency else InfiniteBreaker()
-        )
+        self._breaker = Breaker(QUEUE_DEPTH, MAX_CAPACITY, 0)
         self._trackers: list[T] = []
         self._activators, self._self_index = 1, 0
         self.assigned: list[T] = []
-        self._tickets: dict[Callable[[T], None], Callable[[], None]] = {}  # at the first door
-        self._between: dict[Callable[[T], None], frozenset[str]] = {}  # between the doors, oldest first
+        self._tickets: dict[Wake[T], Callable[[], None]] = {}  # at the first door
+        self._between: dict[Wake[T], frozenset[str]] = {}  # between the doors, oldest first
 
     @property
     def capacity(self) -> int:
         """Requests that may be through the first door; 0 or 1 where there is no limit."""
-        return self._breaker.capacity
+        return self._breaker.capacity if self._concurrency else min(self._breaker.capacity, 1)
 
     @property
     def waiting(self) -> int:
@@ -65,7 +63,7 @@ class RevisionThrottler(Generic[T]):
             self._breaker.leave()
         return tracker
 
-    def enter(self, wake: Callable[[T], None], exclude: frozenset[str] = NOBODY) -> T | None:
+    def enter(self, wake: Wake[T], exclude: frozenset[str] = NOBODY) -> T | None:
         """Ask for a slot and wait for it if there is none.
 
         Args:
@@ -91,7 +89,7 @@ class RevisionThrottler(Generic[T]):
         self._breaker.leave()
         self.retry()
 
-    def cancel(self, wake: Callable[[T], None]) -> None:
+    def cancel(self, wake: Wake[T]) -> None:
         """A waiting request gives up; KeyError if none that waits has this `wake`."""
         ticket = self._tickets.pop(wake, None)
         if ticket is not None:
@@ -135,7 +133,7 @@ class RevisionThrottler(Generic[T]):
         self.retry()
         self._breaker.resize(capacity)
 
-    def _admit(self, wake: Callable[[T], None], exclude: frozenset[str]) -> None:
+    def _admit(self, wake: Wake[T], exclude: frozenset[str]) -> None:
         del self._tickets[wake]
         self._between[wake] = exclude
         self.retry()

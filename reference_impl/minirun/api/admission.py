@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Final, NamedTuple
 
+from minirun.api.requests import Target
 from minirun.api.status import StatusError, denied, invalid, not_found
 from minirun.autoscaling.annotations import check_annotations
 from minirun.autoscaling.settings import AutoscalerSettings
@@ -17,7 +18,7 @@ from minirun.model.defaults import set_defaults
 from minirun.model.meta import Resource, replace, with_meta
 from minirun.model.names import check_metadata
 from minirun.model.profiles import profile_of
-from minirun.model.resources import ConfigMap, Kind, Namespace
+from minirun.model.resources import KIND_OF, ConfigMap, Kind, Namespace
 from minirun.model.settings import CONFIG_MAPS, SYSTEM_NAMESPACE, DefaultsSettings
 from minirun.model.validation import FORBIDDEN, Rules, describe, validate
 from minirun.store.store import Store
@@ -35,84 +36,22 @@ class Admitted(NamedTuple):
     warnings: list[str]
 
 
-class Admission:
-    """The door in front of a store."""
+def admit(
+    store: Store, target: Target, document: dict[str, object], old: Resource | None, field_validation: str
+) -> Admitted:
+    """The resource in a document, complete.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    Args:
+        store: gives the settings and the namespace.
+        target: what the address names; an empty name leaves the document's.
+        document: what the client wants to be stored.
+        old: what is stored; its status is kept. None on create.
+        field_validation: Strict refuses unknown fields, Warn (and empty) warns, Ignore drops them.
 
-    def admit(
-        self,
-        kind: Kind,
-        document: Mapping[str, object],
-        old: Resource | None,
-        *,
-        namespace: str,
-        name: str = "",
-        field_validation: str = "",
-    ) -> Admitted:
-        """The resource in a document, complete.
-
-        Args:
-            document: what the client wants to be stored.
-            old: what is stored; its status is kept. None on create.
-            namespace, name: from the address; an empty name leaves the document's.
-            field_validation: Strict refuses unknown fields, Warn (and empty) warns, Ignore drops them.
-
-        Raises:
-            StatusError
-        """
-        _check_type(kind, document)
-        try:
-            new, unknown = decode(dict(document), kind.type)
-        except DecodingError as error:
-            raise invalid(kind, name, [str(error)]) from None
-        warnings = _unknown_fields(kind, unknown, field_validation)
-        new = with_meta(new, namespace=_namespace(new.metadata.namespace, namespace))
-        if name and new.metadata.name not in ("", name):
-            raise StatusError(
-                400,
-                f"the name of the object ({new.metadata.name}) does not match the name on the URL ({name})",
-            )
-        new = with_meta(new, name=new.metadata.name or name)
-        if old is not None and hasattr(old, "status"):
-            new = replace(new, status=old.status)
-        if kind.namespaced and old is None and self._store.find(Namespace, "", namespace) is None:
-            raise not_found(_NAMESPACES, namespace)
-        return Admitted(self._check(kind, new, old, unknown), warnings)
-
-    def _check(
-        self, kind: Kind, new: Resource, old: Resource | None, unknown: list[UnknownField]
-    ) -> Resource:
-        profile = profile_of(self._store.find(Namespace, "", new.metadata.namespace))
-        settings = profile.defaults_settings(DefaultsSettings.parse(self._config("config-defaults")))
-        new = set_defaults(new, old, settings, USER)
-        if wrong := list(check_metadata(kind, new.metadata)):
-            raise invalid(kind, new.metadata.name, wrong)
-        autoscaler = AutoscalerSettings.from_config_map(self._config("config-autoscaler"))
-        rules = Rules(settings, partial(check_annotations, settings=autoscaler))
-        if errors := validate(new, old, rules, unknown):
-            raise denied("validation.webhook.serving.knative.dev", describe(errors))
-        if isinstance(new, ConfigMap) and new.metadata.namespace == SYSTEM_NAMESPACE:
-            try:
-                _PARSERS.get(new.metadata.name, _ignore)(new.data)
-            except ValueError as error:
-                raise denied("config.webhook.serving.knative.dev", str(error)) from None
-        return new
-
-    def _config(self, name: str) -> Mapping[str, str]:
-        found = self._store.find(ConfigMap, SYSTEM_NAMESPACE, name)
-        return found.data if found else {}
-
-
-_NAMESPACES: Final = Kind(Namespace, "namespaces", namespaced=False)
-
-
-def _ignore(data: Mapping[str, str]) -> None:
-    """A ConfigMap that nothing here reads may hold anything."""
-
-
-def _check_type(kind: Kind, document: Mapping[str, object]) -> None:
+    Raises:
+        StatusError
+    """
+    kind, (namespace, name) = target.kind, target.key
     said = document.get("apiVersion") or kind.api_version, document.get("kind") or kind.kind
     if said != (kind.api_version, kind.kind):
         raise StatusError(
@@ -120,16 +59,60 @@ def _check_type(kind: Kind, document: Mapping[str, object]) -> None:
             f"the object in the body is {said[0]}, Kind={said[1]}; "
             f"this address takes {kind.api_version}, Kind={kind.kind}",
         )
+    try:
+        new, unknown = decode(document, kind.type)
+    except DecodingError as error:
+        raise invalid(kind, name, [str(error)]) from None
+    warnings = _unknown_fields(kind, unknown, field_validation)
+    new = _placed(new, namespace, name)
+    if old is not None and hasattr(old, "status"):
+        new = replace(new, status=old.status)
+    if kind.namespaced and old is None and store.find(Namespace, "", namespace) is None:
+        raise not_found(KIND_OF[Namespace], namespace)
+    return Admitted(_checked(store, kind, new, old, unknown), warnings)
 
 
-def _namespace(said: str, address: str) -> str:
-    if said not in ("", address):
+def _placed(new: Resource, namespace: str, name: str) -> Resource:
+    """The object under the name and the namespace of its address, which it may repeat."""
+    meta = new.metadata
+    if meta.namespace not in ("", namespace):
         raise StatusError(
             400,
-            f"the namespace of the provided object ({said}) does not match the namespace sent on the request"
-            f" ({address})",
+            f"the namespace of the provided object ({meta.namespace}) does not match "
+            f"the namespace sent on the request ({namespace})",
         )
-    return address
+    if name and meta.name not in ("", name):
+        raise StatusError(
+            400, f"the name of the object ({meta.name}) does not match the name on the URL ({name})"
+        )
+    return with_meta(new, namespace=namespace, name=meta.name or name)
+
+
+def _checked(
+    store: Store, kind: Kind, new: Resource, old: Resource | None, unknown: list[UnknownField]
+) -> Resource:
+    """The object with its defaults, when no rule is against it."""
+
+    def config(name: str) -> Mapping[str, str]:
+        found = store.find(ConfigMap, SYSTEM_NAMESPACE, name)
+        return found.data if found else {}
+
+    profile = profile_of(store.find(Namespace, "", new.metadata.namespace))
+    settings = profile.defaults_settings(DefaultsSettings.parse(config("config-defaults")))
+    new = set_defaults(new, old, settings, USER)
+    if wrong := list(check_metadata(kind, new.metadata)):
+        raise invalid(kind, new.metadata.name, wrong)
+    autoscaler = AutoscalerSettings.from_config_map(config("config-autoscaler"))
+    rules = Rules(settings, partial(check_annotations, settings=autoscaler))
+    if errors := validate(new, old, rules, unknown):
+        raise denied("validation.webhook.serving.knative.dev", describe(errors))
+    if isinstance(new, ConfigMap) and new.metadata.namespace == SYSTEM_NAMESPACE:
+        try:
+            if parse := _PARSERS.get(new.metadata.name):
+                parse(new.data)
+        except ValueError as error:
+            raise denied("config.webhook.serving.knative.dev", str(error)) from None
+    return new
 
 
 def _unknown_fields(kind: Kind, unknown: list[UnknownField], field_validation: str) -> list[str]:

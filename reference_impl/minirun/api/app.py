@@ -20,17 +20,16 @@ from starlette.types import ASGIApp
 from minirun.api import discovery
 from minirun.api.guard import Guard
 from minirun.api.images import Images, ImagesAPI
-from minirun.api.kubernetes import KubernetesAPI, find_target
+from minirun.api.kubernetes import KubernetesAPI
 from minirun.api.logs import LogsAPI
-from minirun.api.requests import json_response
-from minirun.api.status import StatusError, not_found
+from minirun.api.requests import find_target, json_response
+from minirun.api.status import StatusError
 from minirun.model.clock import Clock
-from minirun.model.resources import KINDS, Image, Pod
+from minirun.model.resources import Image
 from minirun.store.store import Store
 from minirun.telemetry.logs import LogStore
 
 METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_POD: Final = next(kind for kind in KINDS if kind.type is Pod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +59,20 @@ class API:
     def __init__(self, backend: Backend, *, token: str = "", hosts: Collection[str] = ()) -> None:
         self._backend = backend
         self._objects = KubernetesAPI(backend.store, backend.rng)
-        self._logs = LogsAPI(backend.logs, backend.clock)
         self._images = ImagesAPI(backend.images)
-        routes = [Route(path, _constant(body)) for path, body in discovery.documents().items()]
+        logs = LogsAPI(backend.logs, backend.store, backend.clock)
+        documents = discovery.documents().items()
+        routes = [
+            Route(path, json_response(msgspec.json.encode(body)), methods=["GET"]) for path, body in documents
+        ]
         routes += [
-            Route("/healthz", self._health),
-            Route("/livez", self._health),
+            Route("/healthz", PlainTextResponse("ok"), methods=["GET"]),
+            Route("/livez", PlainTextResponse("ok"), methods=["GET"]),
             Route("/readyz", self._readiness),
             Route("/metrics", self._metrics),
-            Route("/api/v1/namespaces/{namespace}/pods/{name}/log", self._pod_log),
-            Route("/apis/minirun.dev/v1/logentries", self._log_entries),
-            Route("/apis/minirun.dev/v1/namespaces/{namespace}/logentries", self._log_entries),
+            Route("/api/v1/namespaces/{namespace}/pods/{name}/log", logs.pod_log),
+            Route("/apis/minirun.dev/v1/logentries", logs.entries),
+            Route("/apis/minirun.dev/v1/namespaces/{namespace}/logentries", logs.entries),
             Route("/{path:path}", self._resource, methods=METHODS),
         ]
         self.app: ASGIApp = Guard(Starlette(routes=routes, exception_handlers=_HANDLERS), token, hosts)
@@ -79,24 +81,12 @@ class API:
         """Ends open watches; the server calls it when it stops."""
         self._objects.close()
 
-    async def _health(self, request: Request) -> Response:
-        return PlainTextResponse("ok")
-
     async def _readiness(self, request: Request) -> Response:
         reason = self._backend.not_ready()
         return PlainTextResponse(reason or "ok", 503 if reason else 200)
 
     async def _metrics(self, request: Request) -> Response:
         return Response(self._backend.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    async def _pod_log(self, request: Request) -> Response:
-        namespace, name = request.path_params["namespace"], request.path_params["name"]
-        if self._backend.store.find(Pod, namespace, name) is None:
-            raise not_found(_POD, name)
-        return self._logs.pod_log(request, namespace, name)
-
-    async def _log_entries(self, request: Request) -> Response:
-        return self._logs.entries(request, request.path_params.get("namespace"))
 
     async def _resource(self, request: Request) -> Response:
         target = find_target(request.url.path)
@@ -107,14 +97,9 @@ class API:
         return await self._objects.handle(request, target)
 
 
-def _constant(body: dict[str, object]) -> Callable[[Request], Response]:
-    content = msgspec.json.encode(body)
-    return lambda request: json_response(content)
-
-
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, StatusError)
-    return json_response(msgspec.json.encode(error.body), error.code)
+    return error.response()
 
 
 _HANDLERS: Final = {StatusError: _refused}

@@ -9,9 +9,7 @@ import hmac
 import ipaddress
 from collections.abc import Collection
 
-import msgspec
 from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minirun.api.status import StatusError, unsupported_media_type
@@ -43,12 +41,8 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self.refusal(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
-        if refusal is None:
-            await self._app(scope, receive, send)
-            return
-        headers = {"www-authenticate": "Bearer"} if refusal.code == 401 else None
-        body = msgspec.json.encode(refusal.body)
-        await Response(body, refusal.code, headers, "application/json")(scope, receive, send)
+        app = self._app if refusal is None else refusal.response()
+        await app(scope, receive, send)
 
     def refusal(self, method: str, headers: Headers) -> StatusError | None:
         """Why a request is refused, or None."""

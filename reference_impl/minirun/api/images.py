@@ -25,11 +25,11 @@ from minirun.images.bundle import Image as Bundle
 from minirun.images.references import parse_reference
 from minirun.images.source import BuildError
 from minirun.model.meta import ObjectMeta
-from minirun.model.resources import KINDS, Image, ImageSpec
+from minirun.model.resources import KIND_OF, Image, ImageSpec
 
 ARCHIVE_LIMIT: Final = 100 << 20
 UNPACKED_LIMIT: Final = 500 << 20
-_KIND: Final = next(kind for kind in KINDS if kind.type is Image)
+_KIND: Final = KIND_OF[Image]
 
 
 class Images(Protocol):
@@ -80,9 +80,8 @@ class ImagesAPI:
 
     async def _build(self, request: Request) -> Response:
         try:
-            wanted = msgspec.json.decode(
-                await read_body(request, ARCHIVE_LIMIT * 4 // 3), type=_BuildBody
-            ).spec
+            body = await read_body(request, ARCHIVE_LIMIT * 4 // 3)
+            wanted = msgspec.json.decode(body, type=_BuildBody).spec
             parse_reference(wanted.reference)
             with tempfile.TemporaryDirectory(prefix="minirun-source-") as place:
                 await asyncio.to_thread(unpack, wanted.archive, Path(place))
@@ -90,8 +89,7 @@ class ImagesAPI:
         except (msgspec.DecodeError, ValueError) as error:
             raise StatusError(400, f"the body is no Image to build: {error}") from None
         except BuildError as error:
-            sentence = str(error).replace(place, "the source")
-            raise StatusError(422, sentence) from None
+            raise StatusError(422, str(error).replace(place, "the source")) from None
         return json_response(msgspec.json.encode(to_resource(built)), 201)
 
 

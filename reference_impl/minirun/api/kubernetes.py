@@ -9,18 +9,19 @@ Counterpart: kube-apiserver, as kubectl, kn and client libraries use it.
 import base64
 import random
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from minirun.api.admission import Admission
-from minirun.api.encoding import Encoder
+from minirun.api.admission import admit
 from minirun.api.requests import (
     JSON,
     MERGE_PATCH,
+    Encoder,
     LineStream,
+    Target,
     is_dry_run,
     is_true,
     json_response,
@@ -33,7 +34,7 @@ from minirun.api.selectors import parse_selector
 from minirun.api.status import StatusError, already_exists, conflict, details_of, not_found, success
 from minirun.api.watching import Watching, WatchOptions
 from minirun.model.decoding import merge_patch
-from minirun.model.meta import Resource, with_meta
+from minirun.model.meta import Resource, replace, with_meta
 from minirun.model.resources import KINDS, Kind, Namespace, Pod
 from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.store.errors import AlreadyExistsError, ConflictError
@@ -42,42 +43,6 @@ from minirun.store.store import Store
 ALWAYS_THERE: Final = ("default", SYSTEM_NAMESPACE)
 SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
 NAME_PREFIX_MAX: Final = 58
-_BY_ADDRESS: Final = {(kind.api_version, kind.plural): kind for kind in KINDS}
-
-
-class Target(NamedTuple):
-    """What an address names; `namespace` None is all of them, an empty `name` the whole collection."""
-
-    kind: Kind
-    namespace: str | None
-    name: str
-
-    @property
-    def key(self) -> tuple[str, str]:
-        return self.namespace or "", self.name
-
-
-def find_target(path: str) -> Target | None:
-    """The target of an address, or None when there is nothing of that kind."""
-    match path.strip("/").split("/"):
-        case ["api", "v1" as version, *rest]:
-            pass
-        case ["apis", group, version, *rest]:
-            version = f"{group}/{version}"
-        case _:
-            return None
-    if "" in rest:
-        return None
-    namespace = None
-    if len(rest) > 2 and rest[0] == "namespaces":
-        namespace, rest = rest[1], rest[2:]
-    kind = _BY_ADDRESS.get((version, rest[0])) if rest else None
-    named = len(rest) == 2
-    if kind is None or len(rest) > 2:
-        return None
-    if (namespace is not None and not kind.namespaced) or (named and kind.namespaced and namespace is None):
-        return None
-    return Target(kind, namespace if kind.namespaced else "", rest[1] if named else "")
 
 
 class KubernetesAPI:
@@ -92,7 +57,6 @@ class KubernetesAPI:
         self._store = store
         self._rng = rng
         self._encode = Encoder()
-        self._admission = Admission(store)
         self._watching = Watching(store, self._encode)
         self._verbs: dict[tuple[str, bool], Callable[[Request, Target], Awaitable[Response]]] = {
             ("GET", True): self._get,
@@ -163,20 +127,16 @@ class KubernetesAPI:
                 400, "an object is created in a namespace: use /namespaces/NAMESPACE in the address"
             )
         document = await read_document(request, JSON)
-        new, warnings = self._admit(request, target, document, None)
+        new, warnings = admit(self._store, target, document, None, _field_validation(request))
         meta = new.metadata
         if not meta.name:
             suffix = "".join(self._rng.choices(SUFFIX_LETTERS, k=5))
             new = with_meta(new, name=meta.generate_name[:NAME_PREFIX_MAX] + suffix)
-        if is_dry_run(request):
-            if self._store.find(target.kind.type, *new.key) is not None:
-                raise already_exists(target.kind, new.metadata.name)
-            return written(msgspec.json.encode(with_meta(new, generation=1)), warnings, 201)
         try:
-            stored = self._store.create(with_meta(new, resource_version=""))
+            stored = self._store.create(new, dry_run=is_dry_run(request))
         except AlreadyExistsError:
             raise already_exists(target.kind, new.metadata.name) from None
-        return written(self._encode(stored), warnings, 201)
+        return written(msgspec.json.encode(stored), warnings, 201)
 
     async def _update(self, request: Request, target: Target) -> Response:
         document = await read_document(request, JSON)
@@ -193,27 +153,12 @@ class KubernetesAPI:
     def _replace(
         self, request: Request, target: Target, document: dict[str, object], old: Resource
     ) -> Response:
-        new, warnings = self._admit(request, target, document, old)
-        if is_dry_run(request):
-            if new.metadata.resource_version not in ("", old.metadata.resource_version):
-                raise conflict(target.kind, target.name)
-            return written(msgspec.json.encode(new), warnings)
+        new, warnings = admit(self._store, target, document, old, _field_validation(request))
         try:
-            return written(self._encode(self._store.update(new)), warnings)
+            stored = self._store.update(new, dry_run=is_dry_run(request))
         except ConflictError:
             raise conflict(target.kind, target.name) from None
-
-    def _admit(
-        self, request: Request, target: Target, document: dict[str, object], old: Resource | None
-    ) -> tuple[Resource, list[str]]:
-        return self._admission.admit(
-            target.kind,
-            document,
-            old,
-            namespace=target.namespace or "",
-            name=target.name,
-            field_validation=request.query_params.get("fieldValidation", ""),
-        )
+        return written(msgspec.json.encode(stored), warnings)
 
     # deleting
 
@@ -226,7 +171,7 @@ class KubernetesAPI:
             )
         wanted = options.preconditions
         try:
-            if not (is_dry_run(request) or options.dry_run):
+            if not options.dry_run:
                 self._remove(old, options)
         except ConflictError:
             why = (
@@ -244,7 +189,7 @@ class KubernetesAPI:
         if target.kind.type is Namespace:
             raise StatusError(405, "namespaces are deleted one by one, by name")
         gone = [r for r in self._store.select(target.kind.type, target.namespace) if selector.matches(r)]
-        for resource in () if is_dry_run(request) or options.dry_run else gone:
+        for resource in () if options.dry_run else gone:
             self._remove(resource, options)
         return self._collection(target.kind, gone, {"resourceVersion": str(self._store.version)})
 
@@ -284,7 +229,12 @@ async def _delete_options(request: Request) -> DeleteOptions:
     policy = request.query_params.get("propagationPolicy") or options.propagation_policy
     if policy not in ("", "Background", "Foreground", "Orphan"):
         raise StatusError(400, f'propagationPolicy "{policy}" is none of Background, Foreground, Orphan')
-    return msgspec.structs.replace(options, propagation_policy=policy)
+    dry_run = options.dry_run or ["All"] * is_dry_run(request)
+    return replace(options, propagation_policy=policy, dry_run=dry_run)
+
+
+def _field_validation(request: Request) -> str:
+    return request.query_params.get("fieldValidation", "")
 
 
 def _token(version: str, key: tuple[str, str]) -> str:

@@ -15,9 +15,10 @@ from starlette.responses import Response
 
 from minirun.api.requests import JSON, LineStream, is_true, json_response, whole
 from minirun.api.selectors import parse_selector
-from minirun.api.status import StatusError
+from minirun.api.status import StatusError, not_found
 from minirun.model.clock import SECOND_NS, Clock
-from minirun.model.resources import MINIRUN
+from minirun.model.resources import KIND_OF, MINIRUN, Pod
+from minirun.store.store import Store
 from minirun.telemetry.logs import LogEntry, LogStore, Selection
 
 LABELS: Final[Mapping[str, str]] = {
@@ -31,12 +32,16 @@ LABELS: Final[Mapping[str, str]] = {
 class LogsAPI:
     """The log addresses."""
 
-    def __init__(self, logs: LogStore, clock: Clock) -> None:
+    def __init__(self, logs: LogStore, store: Store, clock: Clock) -> None:
         self._logs = logs
+        self._store = store
         self._clock = clock
 
-    def pod_log(self, request: Request, namespace: str, pod: str) -> Response:
+    async def pod_log(self, request: Request) -> Response:
         """The lines of one pod: `tailLines`, `sinceSeconds`, `timestamps`, `follow`."""
+        namespace, pod = request.path_params["namespace"], request.path_params["name"]
+        if self._store.find(Pod, namespace, pod) is None:
+            raise not_found(KIND_OF[Pod], pod)
         selection = self._selection(request, {"pod": pod})
         stamped = is_true(request, "timestamps")
         if is_true(request, "follow"):
@@ -44,8 +49,9 @@ class LogsAPI:
         lines = (_text(entry, stamped) for entry in self._logs.read(namespace, **selection))
         return Response(b"".join(lines), media_type="text/plain")
 
-    def entries(self, request: Request, namespace: str | None) -> Response:
+    async def entries(self, request: Request) -> Response:
         """A list of LogEntry objects; with `watch=true` a stream of those there are and those that come."""
+        namespace = request.path_params.get("namespace")
         labels: dict[str, str] = {}
         for requirement in parse_selector(request.query_params).labels:
             name = LABELS.get(requirement.key)

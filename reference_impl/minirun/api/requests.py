@@ -1,19 +1,70 @@
-"""What all addresses read from a request and answer with: bodies, flags, JSON, streams of lines."""
+"""What all addresses read from a request and answer with: targets, bodies, flags, JSON, streams of lines."""
 
 import contextlib
+import re
 from collections.abc import AsyncGenerator
-from typing import Final
+from typing import Final, NamedTuple
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
 from minirun.api.status import StatusError, unsupported_media_type
 from minirun.model.decoding import DecodingError, parse_json
+from minirun.model.meta import Resource
+from minirun.model.resources import KINDS, Kind
 
 JSON: Final = "application/json"
 MERGE_PATCH: Final = "application/merge-patch+json"
 BODY_LIMIT: Final = 3 << 20  # kube-apiserver's
+ENCODINGS_KEPT: Final = 16_384
+_BY_ADDRESS: Final = {(kind.api_version, kind.plural): kind for kind in KINDS}
+_ADDRESS = re.compile(
+    r"/(?:api|apis/([^/]+))/([^/]+)(?:/namespaces/([^/]+)(?=/))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?/?"
+)
+
+
+class Target(NamedTuple):
+    """What an address names; `namespace` None is all of them, an empty `name` the whole collection."""
+
+    kind: Kind
+    namespace: str | None
+    name: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace or "", self.name
+
+
+def find_target(path: str) -> Target | None:
+    """The target of an address, or None when there is nothing of that kind."""
+    match = _ADDRESS.fullmatch(path)
+    group, version, namespace, plural, name = match.groups("") if match else [""] * 5
+    kind = _BY_ADDRESS.get((f"{group}/{version}" if group else version, plural))
+    if kind is None or (namespace and not kind.namespaced) or (name and kind.namespaced and not namespace):
+        return None
+    return Target(kind, (namespace or None) if kind.namespaced else "", name)
+
+
+class Encoder:
+    """Objects of the store as JSON bytes, made once a version.
+
+    A list of thousands and a write that a hundred watchers see both encode each object once: a resource
+    version names one state of one object, so its bytes can be kept.
+    """
+
+    def __init__(self) -> None:
+        self._bytes: dict[str, bytes] = {}
+
+    def __call__(self, resource: Resource) -> bytes:
+        version = resource.metadata.resource_version
+        found = self._bytes.get(version)
+        if found is None:
+            found = self._bytes[version] = msgspec.json.encode(resource)
+            if len(self._bytes) > ENCODINGS_KEPT:
+                del self._bytes[next(iter(self._bytes))]
+        return found
 
 
 class LineStream(StreamingResponse):

@@ -13,9 +13,8 @@ from minirun.model.meta import Resource
 
 _KEY = r"[A-Za-z0-9][-A-Za-z0-9_./]*"
 _REQUIREMENT = re.compile(
-    rf"\s*(?:(?P<absent>!)\s*(?P<absent_key>{_KEY})"
-    rf"|(?P<key>{_KEY})\s*(?:(?P<equality>==|=|!=)\s*(?P<value>[-A-Za-z0-9_.]*)"
-    r"|\s(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|$)"
+    rf"\s*(?P<absent>!\s*)?(?P<key>{_KEY})(?(absent)|(?:\s*(?P<equality>==|=|!=)\s*(?P<value>[-A-Za-z0-9_.]*)"
+    r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|$)"
 )
 FIELDS = ("metadata.name", "metadata.namespace")
 
@@ -66,17 +65,11 @@ def _parse(text: str) -> tuple[Requirement, ...]:
                 f'unable to parse requirement: "{text[position:]}" is none of KEY, !KEY, KEY=VALUE, '
                 "KEY!=VALUE, KEY in (VALUE, ...), KEY notin (VALUE, ...)",
             )
-        found.append(_requirement(match))
+        operator = match["equality"] or match["set"]
+        values = (match["value"] or match["values"] or "").split(",")
+        wanted = not match["absent"] and operator not in ("!=", "notin")
+        found.append(
+            Requirement(match["key"], frozenset(map(str.strip, values)) if operator else None, wanted)
+        )
         position = match.end()
     return tuple(found)
-
-
-def _requirement(match: re.Match[str]) -> Requirement:
-    if match["absent"]:
-        return Requirement(match["absent_key"], None, wanted=False)
-    if match["equality"]:
-        return Requirement(match["key"], frozenset((match["value"],)), wanted=match["equality"] != "!=")
-    if match["set"]:
-        values = frozenset(value.strip() for value in match["values"].split(","))
-        return Requirement(match["key"], values, wanted=match["set"] == "in")
-    return Requirement(match["key"], None, wanted=True)

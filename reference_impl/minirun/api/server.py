@@ -32,48 +32,43 @@ class _Server(uvicorn.Server):
 
 
 class APIServer:
-    """A running server.
+    """A running server; `serve` makes one."""
+
+    def __init__(self, server: _Server, serving: asyncio.Task[None], on_stop: Callable[[], None]) -> None:
+        self._server = server
+        self._serving = serving
+        self._on_stop = on_stop
+
+    async def stop(self) -> None:
+        """Returns when every connection is closed."""
+        self._server.should_exit = True
+        self._on_stop()
+        done, _ = await asyncio.wait({self._serving}, timeout=GRACE_SECONDS)
+        if not done:
+            for request in list(self._server.server_state.tasks):
+                request.cancel()
+            self._server.force_exit = True
+        await self._serving
+
+
+async def serve(
+    app: ASGIApp, sockets: Sequence[socket.socket], on_stop: Callable[[], None] = lambda: None
+) -> APIServer:
+    """Starts a server and returns it when it accepts requests; `stop` ends it.
 
     Args:
         app: the app to serve.
         sockets: listening sockets; closed at the end.
         on_stop: ends open streams (watches) as soon as stopping begins.
     """
-
-    def __init__(
-        self, app: ASGIApp, sockets: Sequence[socket.socket], on_stop: Callable[[], None] = lambda: None
-    ) -> None:
-        config = uvicorn.Config(
-            app, lifespan="off", access_log=False, log_config=None, ws="none", server_header=False
-        )
-        self._server = _Server(config)
-        self._on_stop = on_stop
-        self._task = asyncio.create_task(self._server.serve(list(sockets)))
-
-    async def start(self) -> None:
-        """Returns when requests are accepted."""
-        accepting = asyncio.create_task(self._server.accepting.wait())
-        await asyncio.wait({self._task, accepting}, return_when=asyncio.FIRST_COMPLETED)
-        accepting.cancel()
-        if self._task.done():
-            self._task.result()
-
-    async def stop(self) -> None:
-        """Returns when every connection is closed."""
-        self._server.should_exit = True
-        self._on_stop()
-        done, _ = await asyncio.wait({self._task}, timeout=GRACE_SECONDS)
-        if not done:
-            for request in list(self._server.server_state.tasks):
-                request.cancel()
-            self._server.force_exit = True
-        await self._task
-
-
-async def serve(
-    app: ASGIApp, sockets: Sequence[socket.socket], on_stop: Callable[[], None] = lambda: None
-) -> APIServer:
-    """Starts a server and returns it running; `stop` ends it."""
-    server = APIServer(app, sockets, on_stop)
-    await server.start()
-    return server
+    config = uvicorn.Config(
+        app, lifespan="off", access_log=False, log_config=None, ws="none", server_header=False
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve(list(sockets)))
+    accepting = asyncio.create_task(server.accepting.wait())
+    await asyncio.wait({serving, accepting}, return_when=asyncio.FIRST_COMPLETED)
+    accepting.cancel()
+    if serving.done():
+        serving.result()
+    return APIServer(server, serving, on_stop)

@@ -6,6 +6,9 @@ Counterpart: apimachinery pkg/api/errors. Clients look at `reason` and `code`; p
 from collections.abc import Iterable
 from typing import Final
 
+import msgspec
+from starlette.responses import Response
+
 from minirun.model.resources import Kind
 
 REASONS: Final = {
@@ -41,6 +44,10 @@ class StatusError(Exception):
             **({"details": details} if details else {}),
             "code": code,
         }
+
+    def response(self) -> Response:
+        headers = {"www-authenticate": "Bearer"} if self.code == 401 else None
+        return Response(msgspec.json.encode(self.body), self.code, headers, "application/json")
 
 
 def success(details: dict[str, object]) -> dict[str, object]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from minirun.api.encoding import Encoder
+from minirun.api.requests import Encoder
 from minirun.api.selectors import Selector
 from minirun.api.status import StatusError
 from minirun.model.meta import with_meta

@@ -4,7 +4,7 @@ The counterpart is pkg/apis/autoscaling/annotation_validation.go; messages and p
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from minirun.autoscaling.settings import (
@@ -18,7 +18,15 @@ from minirun.autoscaling.settings import (
     parse_int32,
     parse_number,
 )
-from minirun.autoscaling.spec import CONCURRENCY, POD_RETENTION, PREFIX, RPS, WEIGHTED, find_annotation
+from minirun.autoscaling.spec import (
+    CONCURRENCY,
+    POD_RETENTION,
+    PREFIX,
+    RPS,
+    WEIGHTED,
+    find_annotation,
+    read,
+)
 from minirun.model.clock import SECOND_NS
 from minirun.model.durations import format_duration, parse_duration
 
@@ -38,8 +46,10 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+_ANY = float("inf")
+
 # annotation, how it is read, least, most
-_RANGES: tuple[tuple[str, Callable[[str], float], int, int], ...] = (
+_VALUES: tuple[tuple[str, Callable[[str], float], float, float], ...] = (
     ("min-scale", _whole, 0, INT32_MAX),
     ("max-scale", _whole, 0, INT32_MAX),
     ("panic-window-percentage", parse_number, 1, 100),
@@ -48,98 +58,80 @@ _RANGES: tuple[tuple[str, Callable[[str], float], int, int], ...] = (
     ("window", parse_duration, WINDOW_MIN_NS, WINDOW_MAX_NS),
     (POD_RETENTION, parse_duration, 0, WINDOW_MAX_NS),
     ("scale-down-delay", parse_duration, 0, WINDOW_MAX_NS),
+    ("target", parse_number, -_ANY, _ANY),
+    ("target-burst-capacity", parse_number, -_ANY, _ANY),
+    ("activation-scale", parse_int32, -_ANY, _ANY),
+    ("initial-scale", parse_int32, -_ANY, _ANY),
 )
 
 
 def check_annotations(annotations: Mapping[str, str], settings: AutoscalerSettings) -> list[AnnotationError]:
     """Everything that is wrong with the autoscaling annotations of a Service's or a Revision's template."""
-    check = _Check(annotations)
-    check.names()
-    check.ranges()
-    check.targets()
-    check.scales(settings)
-    return check.errors
+    return [*_names(annotations), *_values(annotations), *_scales(annotations, settings)]
 
 
-class _Check:
-    """One pass over a map of annotations; what is wrong gathers in `errors`."""
+def _names(annotations: Mapping[str, str]) -> Iterator[AnnotationError]:
+    """Class, metric and algorithm. Autoscalers of another class may have values of their own."""
+    class_name = annotations.get(PREFIX + "class", KPA_CLASS)
+    if class_name.endswith(".autoscaling.knative.dev") and class_name not in (KPA_CLASS, HPA_CLASS):
+        yield AnnotationError(f"invalid value: {class_name}", (PREFIX + "class",))
+    metric = annotations.get(PREFIX + "metric", CONCURRENCY)
+    if (
+        metric not in (CONCURRENCY, RPS)
+        if class_name == KPA_CLASS
+        else class_name == HPA_CLASS and not metric
+    ):
+        yield AnnotationError(f"invalid value: {metric}", (PREFIX + "metric",))
+    key, algorithm = find_annotation(annotations, "metric-aggregation-algorithm") or ("", "")
+    if class_name == KPA_CLASS and algorithm not in ALGORITHMS:
+        yield AnnotationError(f"invalid value: {algorithm}", (key,))
 
-    def __init__(self, annotations: Mapping[str, str]) -> None:
-        self.annotations = annotations
-        self.errors: list[AnnotationError] = []
 
-    def refuse(self, message: str, *paths: str) -> None:
-        self.errors.append(AnnotationError(message, paths))
-
-    def read(self, name: str, parse: Callable[[str], float]) -> tuple[str, str, float] | None:
-        """Key, text and value of an annotation; None if it is not there or, refused, does not parse."""
-        if found := find_annotation(self.annotations, name):
-            try:
-                return *found, parse(found[1])
-            except ValueError:
-                self.refuse(f"invalid value: {found[1]}", found[0])
-        return None
-
-    def names(self) -> None:
-        """Class, metric and algorithm. Autoscalers of another class may have values of their own."""
-        class_name = self.annotations.get(PREFIX + "class", KPA_CLASS)
-        if class_name.endswith(".autoscaling.knative.dev") and class_name not in (KPA_CLASS, HPA_CLASS):
-            self.refuse(f"invalid value: {class_name}", PREFIX + "class")
-        metric = self.annotations.get(PREFIX + "metric", CONCURRENCY)
-        if (class_name == KPA_CLASS and metric not in (CONCURRENCY, RPS)) or (
-            class_name == HPA_CLASS and not metric
-        ):
-            self.refuse(f"invalid value: {metric}", PREFIX + "metric")
-        key, algorithm = find_annotation(self.annotations, "metric-aggregation-algorithm") or ("", "")
-        if class_name == KPA_CLASS and algorithm not in ALGORITHMS:
-            self.refuse(f"invalid value: {algorithm}", key)
-
-    def ranges(self) -> None:
-        for name, parse, least, most in _RANGES:
-            if read := self.read(name, parse):
-                key, text, value = read
-                show = format_duration if parse is parse_duration else str
-                if not least <= value <= most:
-                    self.refuse(f"expected {show(least)} <= {text} <= {show(most)}", key)
-                elif name in ("window", "scale-down-delay") and value % SECOND_NS:
-                    self.refuse("must be specified with at most second precision", key)
-
-    def targets(self) -> None:
-        if (read := self.read("target", parse_number)) and read[2] < TARGET_MIN:
-            self.refuse(f"target {read[1]} should be at least {TARGET_MIN}", read[0])
-        if (read := self.read("target-burst-capacity", parse_number)) and read[2] < 0 and read[2] != -1:
-            self.refuse(f"invalid value: {read[1]}", read[0])
-
-    def scales(self, settings: AutoscalerSettings) -> None:
-        """Minimum, maximum, the cluster's limit, the activation scale and the initial scale."""
-        low, high, limit = self._scale("min-scale"), self._scale("max-scale"), settings.max_scale_limit
-        if high and high < low:
-            message = f"max-scale={high} is less than min-scale={low}"
-            self.refuse(message, PREFIX + "max-scale", PREFIX + "min-scale")
-        if limit and (found := find_annotation(self.annotations, "max-scale")):
-            if high > limit:
-                self.refuse(f"expected 1 <= {high} <= {limit}", found[0])
-            elif high == 0:
-                self.refuse(f"max-scale=0 (unlimited), must be less than {limit}", found[0])
-        if read := self.read("activation-scale", parse_int32):
-            key, _, scale = read
-            if low > scale:
-                self.refuse(f"min-scale={low} is greater than activation-scale={scale}", key)
-            elif high and high < scale:
-                self.refuse(f"max-scale={high} is less than activation-scale={scale}", key)
-            elif scale < 2:
-                self.refuse(f"activation-scale={scale} must be greater than 1", key)
-        if read := self.read("initial-scale", parse_int32):
-            key, text, scale = read
-            if scale < 0:
-                self.refuse(f"invalid value: {text}", f"{key} must be greater than 0")
-            elif scale == 0 and not settings.allow_zero_initial_scale:
-                self.refuse(f"invalid value: {text}", f"{key}=0 not allowed by cluster")
-
-    def _scale(self, name: str) -> int:
-        """A bound for comparison; what is wrong with itself `ranges` has said."""
-        found = find_annotation(self.annotations, name)
+def _values(annotations: Mapping[str, str]) -> Iterator[AnnotationError]:
+    """Each value by itself."""
+    for name, parse, least, most in _VALUES:
+        if not (found := find_annotation(annotations, name)):
+            continue
+        key, text = found
         try:
-            return max(0, parse_int32(found[1])) if found else 0
+            value = parse(text)
         except ValueError:
-            return 0
+            value = None
+        show = format_duration if parse is parse_duration else str
+        if value is None or (name == "target-burst-capacity" and value < 0 and value != -1):
+            yield AnnotationError(f"invalid value: {text}", (key,))
+        elif name == "target" and value < TARGET_MIN:
+            yield AnnotationError(f"target {text} should be at least {TARGET_MIN}", (key,))
+        elif not least <= value <= most:
+            yield AnnotationError(f"expected {show(least)} <= {text} <= {show(most)}", (key,))
+        elif name in ("window", "scale-down-delay") and value % SECOND_NS:
+            yield AnnotationError("must be specified with at most second precision", (key,))
+
+
+def _scales(annotations: Mapping[str, str], settings: AutoscalerSettings) -> Iterator[AnnotationError]:
+    """Minimum, maximum, the cluster's limit, the activation scale and the initial scale."""
+    low = max(0, read(annotations, "min-scale", parse_int32, 0))
+    high = max(0, read(annotations, "max-scale", parse_int32, 0))
+    limit = settings.max_scale_limit
+    if high and high < low:
+        message = f"max-scale={high} is less than min-scale={low}"
+        yield AnnotationError(message, (PREFIX + "max-scale", PREFIX + "min-scale"))
+    if limit and (found := find_annotation(annotations, "max-scale")):
+        if high > limit:
+            yield AnnotationError(f"expected 1 <= {high} <= {limit}", (found[0],))
+        elif high == 0:
+            yield AnnotationError(f"max-scale=0 (unlimited), must be less than {limit}", (found[0],))
+    scale = read(annotations, "activation-scale", parse_int32, None)
+    key = PREFIX + "activation-scale"
+    if scale is not None and low > scale:
+        yield AnnotationError(f"min-scale={low} is greater than activation-scale={scale}", (key,))
+    elif scale is not None and high and high < scale:
+        yield AnnotationError(f"max-scale={high} is less than activation-scale={scale}", (key,))
+    elif scale is not None and scale < 2:
+        yield AnnotationError(f"activation-scale={scale} must be greater than 1", (key,))
+    key, text = find_annotation(annotations, "initial-scale") or ("", "")
+    initial = read(annotations, "initial-scale", parse_int32, 1)
+    if initial < 0:
+        yield AnnotationError(f"invalid value: {text}", (f"{key} must be greater than 0",))
+    elif initial == 0 and not settings.allow_zero_initial_scale:
+        yield AnnotationError(f"invalid value: {text}", (f"{key}=0 not allowed by cluster",))

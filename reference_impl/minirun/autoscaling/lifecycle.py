@@ -78,9 +78,7 @@ def scale_bounds(policy: ScalePolicy, initialized: bool) -> tuple[int, int]:
 def desired_replicas(policy: ScalePolicy, seen: ScaleInput) -> ScaleOutcome:
     """How many replicas a revision gets, and when to look again."""
     if seen.desired < 0 and seen.active_status != "Unknown":
-        return ScaleOutcome(
-            seen.desired
-        )  # no metrics yet: an autoscaler that just started must not scale anything
+        return ScaleOutcome(seen.desired)  # no metrics yet: who just started must not scale anything
     least, most = scale_bounds(policy, seen.initialized)
     want = seen.desired
     if want < least:
@@ -109,13 +107,13 @@ def scale_to_zero(policy: ScalePolicy, seen: ScaleInput) -> ScaleOutcome:
     if probed and not seen.probe_ok:
         return ScaleOutcome(0, probed=True, probe_again=True)
     retention_ns = policy.retention_ns if policy.reachable else 0
-    if age_ns >= max(policy.grace_period_ns, retention_ns):
-        return ScaleOutcome(0, 0, probed=probed)
+    wait_ns = 0
     if age_ns < retention_ns:
-        return ScaleOutcome(0, requeue_after_ns=retention_ns - age_ns, probed=probed)
-    remaining_ns = policy.grace_period_ns - seen.proxy_for_ns
-    if remaining_ns > 0:
-        return ScaleOutcome(0, requeue_after_ns=remaining_ns, probed=probed)
+        wait_ns = retention_ns - age_ns
+    elif age_ns < policy.grace_period_ns:
+        wait_ns = policy.grace_period_ns - seen.proxy_for_ns
+    if wait_ns > 0:
+        return ScaleOutcome(0, requeue_after_ns=wait_ns, probed=probed)
     return ScaleOutcome(0, 0, probed=probed)
 
 

@@ -1,46 +1,44 @@
-"""Replays of recorded autoscaler cases: what was given, what came, what was expected.
-
-Each `replay_*` takes one case (one line of a vector file, as JSON gives it) and answers how many steps it
-checked and one sentence for each step that differs. The numbers were recorded from Knative Serving;
-`tests/data/vectors` tells how.
-"""
+"""Replays recorded cases of Knative's autoscaler; see `minirun.replay`."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any  # the lines are JSON of many shapes
+from dataclasses import fields, replace
+from typing import Any  # a case is one line of a vector file: parsed JSON of many shapes
 
 from minirun.autoscaling.collector import RevisionMetrics, Stat
 from minirun.autoscaling.decider import Decider, scale
 from minirun.autoscaling.lifecycle import (
+    MIN_ACTIVATORS,
+    PROXY,
     ActiveCondition,
     ScaleInput,
+    ScaleOutcome,
     active_condition,
     desired_replicas,
     num_activators,
     sks_mode,
 )
 from minirun.autoscaling.settings import AutoscalerSettings
-from minirun.autoscaling.spec import DeciderSpec, MetricSpec, decider_spec, metric_spec, scale_policy
+from minirun.autoscaling.spec import (
+    DeciderSpec,
+    MetricSpec,
+    ScalePolicy,
+    decider_spec,
+    metric_spec,
+    scale_policy,
+)
 from minirun.autoscaling.windows import LinearWindow, MaxWindow, WeightedWindow, smoothing_coefficient
 from minirun.model.clock import MILLISECOND_NS, SECOND_NS
 
 Case = Mapping[str, Any]
-Replay = tuple[int, list[str]]
+Steps = Iterator[tuple[object, Case, Case]]  # given, came, expected
 
-_SPEC_FIELDS = {  # a vector's name -> ours; times there are seconds
-    "scalingMetric": "scaling_metric",
-    "targetValue": "target_value",
-    "totalValue": "total_value",
-    "targetBurstCapacity": "target_burst_capacity",
-    "activatorCapacity": "activator_capacity",
-    "panicThreshold": "panic_threshold",
-    "maxScaleUpRate": "max_scale_up_rate",
-    "maxScaleDownRate": "max_scale_down_rate",
-    "stableWindow": "stable_window_ns",
-    "scaleDownDelay": "scale_down_delay_ns",
-    "initialScale": "initial_scale",
-    "activationScale": "activation_scale",
-    "reachable": "reachable",
-}
+
+def _camel(name: str) -> str:
+    first, *words = name.removesuffix("_ns").split("_")
+    return first + "".join(map(str.title, words))
+
+
+_SPEC_FIELDS = {_camel(each.name): each.name for each in fields(DeciderSpec)}  # a vector's name -> ours
 
 
 def _ns(seconds: float) -> int:
@@ -49,52 +47,38 @@ def _ns(seconds: float) -> int:
 
 def _spec(recorded: Case) -> DeciderSpec:
     values: dict[str, Any] = {ours: recorded[theirs] for theirs, ours in _SPEC_FIELDS.items()}
-    values |= {name: _ns(values[name]) for name in ("stable_window_ns", "scale_down_delay_ns")}
+    values |= {name: _ns(value) for name, value in values.items() if name.endswith("_ns")}
     return DeciderSpec(**values)
 
 
-def _compare(case: Case, step: object, given: object, came: Case, expected: Case) -> Iterator[str]:
-    """One sentence if any of the values that came is not the expected one of the same name."""
-    wrong = [name for name, value in came.items() if value != expected.get(name)]
-    if wrong:
-        pairs = "; ".join(f"{name}: came {came[name]!r}, expected {expected.get(name)!r}" for name in wrong)
-        yield f"{case.get('id', 'case')} step {step}, given {given}: {pairs}"
-
-
-def replay_smoothing(case: Case) -> Replay:
+def replay_smoothing(case: Case) -> Steps:
     """The weighted windows' coefficients for 1, 2, 3, ... buckets."""
-    differences: list[str] = []
     for size, expected in enumerate(case["coeff"], 1):
-        came = {"coefficient": smoothing_coefficient(size)}
-        differences += _compare(case, size, f"{size} buckets", came, {"coefficient": expected})
-    return len(case["coeff"]), differences
+        yield f"{size} buckets", {"coefficient": smoothing_coefficient(size)}, {"coefficient": expected}
 
 
-def replay_windows(case: Case) -> Replay:
+def replay_windows(case: Case) -> Steps:
     """One window of any kind, operation by operation."""
     window_ns, granularity_ns, t0 = _ns(case["window"]), _ns(case["granularity"]), _ns(case["t0"])
-    differences: list[str] = []
     largest = MaxWindow(window_ns, granularity_ns)
     window = (WeightedWindow if case["kind"] == "weighted" else LinearWindow)(window_ns, granularity_ns)
-    for step, (op, t, *values) in enumerate(case["ops"]):
+    for op, t, *values in case["ops"]:
         now_ns = t0 + _ns(t)
-        came: float | None = None
+        came: Case = {}
         if case["kind"] == "max":
-            came = largest.record(now_ns, values[0])
+            came = {op: largest.record(now_ns, values[0])}
         elif op == "r":
             window.record(now_ns, values[0])
         elif op == "a":
-            came = window.average(now_ns)
+            came = {op: window.average(now_ns)}
         elif op == "e":
-            came = window.is_empty(now_ns)
+            came = {op: window.is_empty(now_ns)}
         else:
             window.resize(now_ns, _ns(values[0]))
-        if came is not None:
-            differences += _compare(case, step, [op, t, *values[:-1]], {op: came}, {op: values[-1]})
-    return len(case["ops"]), differences
+        yield (op, t, *values[:-1]), came, {op: values[-1]}
 
 
-def replay_scale(case: Case) -> Replay:
+def replay_scale(case: Case) -> Steps:
     """One decider; where the case records raw statistics (pipeline), they go through a collector first."""
     t0, meta = _ns(case["t0"]), case.get("meta", {})
     decider = Decider(_spec(case["spec"]), t0, None if case.get("initErr") else case["initReady"])
@@ -109,17 +93,14 @@ def replay_scale(case: Case) -> Replay:
                 scraped=bool(meta["scrapeTarget"]),
             )
         )
-    differences: list[str] = []
-    for number, step in enumerate(case["steps"]):
+    for step in case["steps"]:
         if "spec" in step:
             decider.spec = _spec(step["spec"])
-        came = _decide(decider, metrics, t0, step)
         given = {key: step[key] for key in ("t", "ready", "stable", "panic", "err", "rec") if key in step}
-        differences += _compare(case, number, given, came, step)
-    return len(case["steps"]), differences
+        yield given, _decide(decider, metrics, t0, step), step
 
 
-def _decide(decider: Decider, metrics: RevisionMetrics | None, t0: int, step: Case) -> dict[str, object]:
+def _decide(decider: Decider, metrics: RevisionMetrics | None, t0: int, step: Case) -> Case:
     now_ns, error = t0 + _ns(step["t"]), step.get("err")
     came: dict[str, object] = {}
     ready = None if error == "pods" else 0 if error == "podsnotfound" else step["ready"]
@@ -133,23 +114,24 @@ def _decide(decider: Decider, metrics: RevisionMetrics | None, t0: int, step: Ca
             came["stable"], came["panic"] = measured
     result = scale(decider, now_ns, ready, measured)
     came |= {"desired": result.desired, "excessBurst": result.excess_burst_capacity, "valid": result.valid}
-    panicking = int(decider.panic_time_ns is not None)
-    return came | {"pm": panicking, "mp": decider.max_panic_pods}
+    return came | {"pm": int(decider.panic_time_ns is not None), "mp": decider.max_panic_pods}
 
 
-def replay_kpa(case: Case) -> Replay:
-    """A decider's spec, one scaling of a PodAutoscaler, or its life reconcile by reconcile."""
-    return {"decider": _replay_spec, "scale": _replay_scaler, "lifecycle": _replay_lifecycle}[case["kind"]](
-        case
+def _revision(given: Case) -> tuple[DeciderSpec, MetricSpec, ScalePolicy]:
+    """What a revision's annotations and the cluster's ConfigMap come to."""
+    settings = AutoscalerSettings.from_config_map(given["config"] or {})
+    annotations, reachability = given["annotations"] or {}, given["reachability"]
+    return (
+        decider_spec(settings, annotations, given["containerConcurrency"], reachability),
+        metric_spec(settings, annotations),
+        scale_policy(settings, annotations, reachability, _ns(given.get("progressDeadline", 600))),
     )
 
 
-def _replay_spec(case: Case) -> Replay:
+def replay_decider_spec(case: Case) -> Steps:
+    """A decider's spec of settings and annotations."""
     given = case["in"]
-    settings = AutoscalerSettings.from_config_map(given["config"] or {})
-    annotations = given["annotations"] or {}
-    spec = decider_spec(settings, annotations, given["containerConcurrency"], given["reachability"])
-    metric = metric_spec(settings, annotations)
+    spec, metric, _ = _revision(given)
     came: dict[str, object] = {
         theirs: getattr(spec, ours) / SECOND_NS if ours.endswith("_ns") else getattr(spec, ours)
         for theirs, ours in _SPEC_FIELDS.items()
@@ -157,31 +139,26 @@ def _replay_spec(case: Case) -> Replay:
     came["panicWindow"] = metric.panic_window_ns / SECOND_NS
     came["metricStableWindow"] = metric.stable_window_ns / SECOND_NS
     came["numActivators"] = num_activators(spec, given["ready"])
-    return 1, list(_compare(case, 0, given, came, case["out"]))
+    yield given, came, case["out"]
 
 
-def _replay_scaler(case: Case) -> Replay:
+def replay_scaler(case: Case) -> Steps:
+    """One scaling of a PodAutoscaler."""
     given = case["in"]
-    settings = AutoscalerSettings.from_config_map(given["config"] or {})
-    annotations, reachability = given["annotations"] or {}, given["reachability"]
-    spec = decider_spec(settings, annotations, given["containerConcurrency"], reachability)
-    policy = scale_policy(settings, annotations, reachability, _ns(given["progressDeadline"]))
-    initialized, ready = given["scaleTargetInitialized"], given["ready"]
-    outcome = desired_replicas(
-        policy,
-        ScaleInput(
-            desired=given["desired"],
-            replicas=given["replicas"],
-            active_status=given["active"],
-            active_age_ns=_ns(given["inStateFor"]),
-            initialized=initialized,
-            sks_mode=given["sksMode"],
-            proxy_for_ns=_ns(given["proxyFor"] or 0),
-            probe_ok=given["probe"] == "ok",
-        ),
+    spec, _, policy = _revision(given)
+    initialized, ready, status = given["scaleTargetInitialized"], given["ready"], given["active"]
+    seen = ScaleInput(
+        desired=given["desired"],
+        replicas=given["replicas"],
+        active_status=status,
+        active_age_ns=_ns(given["inStateFor"]),
+        initialized=initialized,
+        sks_mode=given["sksMode"],
+        proxy_for_ns=_ns(given["proxyFor"] or 0),
+        probe_ok=given["probe"] == "ok",
     )
-    reason = {"True": "", "False": "NoTraffic", "Unknown": "Queued"}[given["active"]]
-    before = ActiveCondition(given["active"], reason)
+    outcome = desired_replicas(policy, seen)
+    before = ActiveCondition(status, {"True": "", "False": "NoTraffic", "Unknown": "Queued"}[status])
     active, latched = active_condition(policy, before, initialized, outcome.want, ready, 0)
     later = outcome.requeue_after_ns
     came = {
@@ -195,51 +172,43 @@ def _replay_scaler(case: Case) -> Replay:
         "newReason": active.reason,
         "newInitialized": latched,
     }
-    return 1, list(_compare(case, 0, given, came, case["out"]))
+    yield given, came, case["out"]
 
 
-def _replay_lifecycle(case: Case) -> Replay:
-    """Row by row: only the PodAutoscaler's own state and the replicas are carried to the next row."""
-    settings = AutoscalerSettings.from_config_map(case["config"] or {})
-    annotations, reachability = case["annotations"] or {}, case["reachability"]
-    spec = decider_spec(settings, annotations, case["containerConcurrency"], reachability)
-    policy = scale_policy(settings, annotations, reachability, _ns(case["progressDeadline"]))
+def replay_lifecycle(case: Case) -> Steps:
+    """A PodAutoscaler's life: only its own state and the replicas are carried from row to row."""
+    spec, _, policy = _revision(case)
     active, initialized, wanted, replicas = ActiveCondition(), False, -1, policy.initial_scale
-    differences: list[str] = []
     for number, values in enumerate(case["steps"]):
         row = dict(zip(case["cols"], values, strict=True))
-        now_ns, ready, want, later, probed = _ns(row["t"]), row["ready"], -1, None, False
-        if row["sksMode"]:
+        now_ns, ready, mode, outcome = _ns(row["t"]), row["ready"], row["sksMode"], ScaleOutcome(-1)
+        if number == 0:
+            active = replace(active, since_ns=now_ns)
+        if mode:
             seen = ScaleInput(
                 desired=row["desired"],
                 replicas=replicas,
                 active_status=active.status,
                 active_age_ns=now_ns - active.since_ns,
                 initialized=initialized,
-                sks_mode=row["sksMode"],
+                sks_mode=mode,
                 proxy_for_ns=_ns(row["proxyFor"] or 0),
-                probe_ok=ready == 0 or row["sksMode"] == "Proxy",
+                probe_ok=ready == 0 or mode == PROXY,
             )
             outcome = desired_replicas(policy, seen)
-            want, later, probed = outcome.want, outcome.requeue_after_ns, outcome.probed
-            replicas = replicas if outcome.replicas is None else outcome.replicas
-        since_ns = now_ns if number == 0 else active.since_ns
-        active = ActiveCondition(active.status, active.reason, since_ns)
-        active, initialized = active_condition(
-            policy, active, initialized, want, ready, now_ns, service_known=bool(row["sksMode"])
-        )
+        want, later = outcome.want, outcome.requeue_after_ns
+        replicas = replicas if outcome.replicas is None else outcome.replicas
+        active, initialized = active_condition(policy, active, initialized, want, ready, now_ns, bool(mode))
         wanted = wanted if want < 0 <= wanted else want
         came = {
             "want": wanted,
             "mode": sks_mode(want, row["ebc"]),
-            "numActivators": num_activators(spec, ready) if row["sksMode"] else 2,
+            "numActivators": num_activators(spec, ready) if mode else MIN_ACTIVATORS,
             "replicas": replicas,
             "active": active.status,
             "reason": active.reason,
             "initialized": int(initialized),
             "enqueueAfter": None if later is None else later / SECOND_NS,
-            "probed": int(probed),
+            "probed": int(outcome.probed),
         }
-        given = {key: row[key] for key in ("t", "ready", "desired", "ebc", "sksMode", "proxyFor")}
-        differences += _compare(case, number, given, came, row)
-    return len(case["steps"]), differences
+        yield {key: row[key] for key in ("t", "ready", "desired", "ebc", "sksMode", "proxyFor")}, came, row

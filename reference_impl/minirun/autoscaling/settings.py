@@ -58,10 +58,11 @@ class AutoscalerSettings:
         Raises SettingsError at the first value that does not parse or is out of range.
         """
         values: dict[str, Value] = {}
-        for key, name, kind in _keys():
-            if key in data:
+        for field in fields(cls):
+            if (key := _key(field.name)) in data:
+                parse = parse_duration if field.name.endswith("_ns") else _PARSERS[type(field.default)]
                 try:
-                    values[name] = _PARSERS[kind](data[key])
+                    values[field.name] = parse(data[key])
                 except ValueError as error:
                     raise SettingsError(f'failed to parse "{key}": {error}') from None
         settings = cls(**values)  # type: ignore[arg-type]
@@ -69,8 +70,7 @@ class AutoscalerSettings:
             value = getattr(settings, name)
             if not holds(value, settings):
                 shown = format_duration(value) if name.endswith("_ns") else value
-                key = name.removesuffix("_ns").replace("_", "-")
-                raise SettingsError(f"{key} = {shown}, {text}")
+                raise SettingsError(f"{_key(name)} = {shown}, {text}")
         return settings
 
     @property
@@ -101,19 +101,15 @@ def _parse_boolean(text: str) -> bool:
     return text[0] in "1tT"
 
 
-def _keys() -> list[tuple[str, str, str]]:
-    """Every setting's key in the ConfigMap, name in the dataclass and kind (a key of `_PARSERS`)."""
-    kinds = ((f.name, "duration" if f.name.endswith("_ns") else type(f.default).__name__) for f in _FIELDS)
-    return [(name.removesuffix("_ns").replace("_", "-"), name, kind) for name, kind in kinds]
+def _key(name: str) -> str:
+    return name.removesuffix("_ns").replace("_", "-")
 
 
-_FIELDS = fields(AutoscalerSettings)
-_PARSERS: dict[str, Callable[[str], Value]] = {
-    "str": str,
-    "bool": _parse_boolean,
-    "int": parse_int32,
-    "float": parse_number,
-    "duration": parse_duration,
+_PARSERS: dict[type, Callable[[str], Value]] = {
+    str: str,
+    bool: _parse_boolean,
+    int: parse_int32,
+    float: parse_number,
 }
 
 # What must hold: (field, test of its value and of all settings, what is said if it fails).

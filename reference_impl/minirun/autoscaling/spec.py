@@ -86,7 +86,8 @@ def find_annotation(annotations: Mapping[str, str], name: str) -> tuple[str, str
     return None
 
 
-def _read(annotations: Mapping[str, str], name: str, parse: Callable[[str], T], default: T) -> T:
+def read(annotations: Mapping[str, str], name: str, parse: Callable[[str], T], default: T) -> T:
+    """The value of an annotation (`name` as in `find_annotation`), `default` if absent or nonsense."""
     found = find_annotation(annotations, name)
     try:
         return parse(found[1]) if found else default
@@ -105,16 +106,16 @@ def decider_spec(
     container_concurrency: the revision's limit, 0 = none. reachability: `Reachable`, `Unreachable` or "" (not
     known yet, which counts as reachable).
     """
-    metric = _read(annotations, "metric", str, CONCURRENCY)
+    metric = read(annotations, "metric", str, CONCURRENCY)
     if metric == RPS:
         total, utilization = settings.requests_per_second_target_default, RPS_TARGET_UTILIZATION
     else:
         total = float(container_concurrency) or settings.container_concurrency_target_default
         utilization = settings.target_fraction
-    target = _read(annotations, "target", parse_number, total)
+    target = read(annotations, "target", parse_number, total)
     # No more than the container takes at a time can be asked of it.
     total = min(target, total) if metric == CONCURRENCY and container_concurrency else target
-    utilization = _read(annotations, "target-utilization-percentage", _parse_percentage, utilization)
+    utilization = read(annotations, "target-utilization-percentage", _parse_percentage, utilization)
     threshold = settings.panic_threshold_percentage / 100
     delay_ns = settings.scale_down_delay_ns
     return DeciderSpec(
@@ -123,13 +124,13 @@ def decider_spec(
         total_value=total,
         target_burst_capacity=_burst_capacity(settings, annotations),
         activator_capacity=settings.activator_capacity,
-        panic_threshold=_read(annotations, "panic-threshold-percentage", _parse_percentage, threshold),
+        panic_threshold=read(annotations, "panic-threshold-percentage", _parse_percentage, threshold),
         max_scale_up_rate=settings.max_scale_up_rate,
         max_scale_down_rate=settings.max_scale_down_rate,
         stable_window_ns=_stable_window_ns(settings, annotations),
-        scale_down_delay_ns=_read(annotations, "scale-down-delay", parse_duration, delay_ns),
+        scale_down_delay_ns=read(annotations, "scale-down-delay", parse_duration, delay_ns),
         initial_scale=_initial_scale(settings, annotations),
-        activation_scale=_read(annotations, "activation-scale", parse_int32, 0),
+        activation_scale=read(annotations, "activation-scale", parse_int32, 0),
         reachable=reachability != UNREACHABLE,
     )
 
@@ -137,14 +138,14 @@ def decider_spec(
 def metric_spec(settings: AutoscalerSettings, annotations: Mapping[str, str]) -> MetricSpec:
     """The collector's numbers for one revision."""
     stable_ns = _stable_window_ns(settings, annotations)
-    percentage = _read(annotations, "panic-window-percentage", parse_number, settings.panic_window_percentage)
+    percentage = read(annotations, "panic-window-percentage", parse_number, settings.panic_window_percentage)
     panic_ns = int(stable_ns * percentage / 100)
     panic_seconds = (panic_ns + SECOND_NS // 2) // SECOND_NS  # Go's Duration.Round: halves go up
     return MetricSpec(
-        scaling_metric=_read(annotations, "metric", str, CONCURRENCY),
+        scaling_metric=read(annotations, "metric", str, CONCURRENCY),
         stable_window_ns=stable_ns,
         panic_window_ns=max(1, panic_seconds) * SECOND_NS,
-        weighted=_read(annotations, "metric-aggregation-algorithm", str, "") in WEIGHTED,
+        weighted=read(annotations, "metric-aggregation-algorithm", str, "") in WEIGHTED,
         scraped=_burst_capacity(settings, annotations) != -1,
     )
 
@@ -161,18 +162,18 @@ def scale_policy(
     unreachable revision (no route leads to it) has no minimum.
     """
     reachable = reachability != UNREACHABLE
-    deadline_ns = _read(annotations, PROGRESS_DEADLINE, parse_duration, progress_deadline_ns)
+    deadline_ns = read(annotations, PROGRESS_DEADLINE, parse_duration, progress_deadline_ns)
     retention_ns = settings.scale_to_zero_pod_retention_period_ns
     return ScalePolicy(
-        min_scale=_read(annotations, "min-scale", parse_int32, settings.min_scale) if reachable else 0,
-        max_scale=_read(annotations, "max-scale", parse_int32, settings.max_scale),
+        min_scale=read(annotations, "min-scale", parse_int32, settings.min_scale) if reachable else 0,
+        max_scale=read(annotations, "max-scale", parse_int32, settings.max_scale),
         initial_scale=_initial_scale(settings, annotations),
         reachable=reachable,
         enable_scale_to_zero=settings.enable_scale_to_zero,
         always_buffered=_burst_capacity(settings, annotations) == -1,
         stable_window_ns=_stable_window_ns(settings, annotations),
         grace_period_ns=settings.scale_to_zero_grace_period_ns,
-        retention_ns=_read(annotations, POD_RETENTION, parse_duration, retention_ns),
+        retention_ns=read(annotations, POD_RETENTION, parse_duration, retention_ns),
         activation_timeout_ns=deadline_ns + ACTIVATION_GRACE_NS,
     )
 
@@ -182,13 +183,13 @@ def _parse_percentage(text: str) -> float:
 
 
 def _stable_window_ns(settings: AutoscalerSettings, annotations: Mapping[str, str]) -> int:
-    return _read(annotations, "window", parse_duration, settings.stable_window_ns)
+    return read(annotations, "window", parse_duration, settings.stable_window_ns)
 
 
 def _burst_capacity(settings: AutoscalerSettings, annotations: Mapping[str, str]) -> float:
-    return _read(annotations, "target-burst-capacity", parse_number, settings.target_burst_capacity)
+    return read(annotations, "target-burst-capacity", parse_number, settings.target_burst_capacity)
 
 
 def _initial_scale(settings: AutoscalerSettings, annotations: Mapping[str, str]) -> int:
-    scale = _read(annotations, "initial-scale", parse_int32, settings.initial_scale)
+    scale = read(annotations, "initial-scale", parse_int32, settings.initial_scale)
     return scale if scale or settings.allow_zero_initial_scale else settings.initial_scale

@@ -6,7 +6,6 @@ is a list of chapters; each is one coroutine that talks to the same API as any o
 
 import asyncio
 import os
-import random
 import signal
 import socket
 import sys
@@ -73,9 +72,7 @@ class Stage:
         now = rfc3339(SystemClock().unix_ns())
 
         def work() -> Service:
-            service = update(
-                self.client, NAMESPACE, NAME, lambda old: changed_service(old, changes, now, random.Random())
-            )
+            service = update(self.client, NAMESPACE, NAME, lambda old: changed_service(old, changes, now))
             return wait_ready(self.client, service, 60, lambda _: None)
 
         return await asyncio.to_thread(work)

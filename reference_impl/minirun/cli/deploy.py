@@ -4,8 +4,6 @@ What the options say is a pure change of the Service (`changed_service`, `change
 it, change it, write it back, and wait. Each deploy makes a new revision.
 """
 
-import random
-import string
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,13 +18,15 @@ from minirun.model.resources import (
     ContainerPort,
     EnvVar,
     ResourceRequirements,
+    Revision,
     Service,
     TrafficTarget,
 )
 
 AUTOSCALING = "autoscaling.knative.dev/"
 UPDATED = "client.knative.dev/updateTimestamp"  # kn's own mark: it makes every deploy a revision
-SERVICE_ANNOTATIONS = ("serving.knative.dev/", "networking.knative.dev/")  # the others belong to revisions
+SERVICE_ANNOTATIONS = ("serving.knative.dev/rollout-duration", "networking.knative.dev/")  # not revisions'
+IMAGE_NOTE = "minirun.dev/image-note"  # of a Revision: what its user should know of the image
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,14 @@ class Changes:
     tag: str | None = None
 
 
-def changed_service(service: Service, changes: Changes, now: str, rng: random.Random) -> Service:
+def changed_service(service: Service, changes: Changes, now: str) -> Service:
     """The Service after a deploy.
 
     Args:
         service: as it is, or a new one that has a name only.
         now: time of the deploy, RFC 3339.
-        rng: makes the revision's name when a tag must refer to it.
+
+    Where a tag must refer to the new revision, it gets the name here that it would get from its generation.
     """
     template = service.spec.template
     spec = template.spec
@@ -64,8 +65,7 @@ def changed_service(service: Service, changes: Changes, now: str, rng: random.Ra
     on_service = {k: v for k, v in changes.annotations.items() if k.startswith(SERVICE_ANNOTATIONS)}
     on_template = {k: v for k, v in changes.annotations.items() if k not in on_service}
     on_template |= {AUTOSCALING + k: str(v) for k, v in scale.items() if v is not None}
-    suffix = "".join(rng.choices(string.ascii_lowercase, k=5))
-    name = f"{service.metadata.name}-{suffix}" if changes.tag else ""
+    name = f"{service.metadata.name}-{service.metadata.generation + 1:05d}" if changes.tag else ""
     template = replace(
         template,
         metadata=replace(
@@ -210,7 +210,7 @@ def deploy(
     def change(service: Service) -> Service:
         if not (changes.image or service.spec.template.spec.containers):
             raise click.UsageError(f"service {name} is new: give --image REF or --source DIR")
-        return changed_service(service, changes, now, random.Random())
+        return changed_service(service, changes, now)
 
     finish(client, update(client, namespace, name, change), wait, wait_timeout, output)
 
@@ -255,6 +255,9 @@ def finish(client: Client, service: Service, wait: bool, timeout_seconds: float,
         click.echo(dump(builtins(service), output))
         return
     status = service.status
+    revision = client.find(Revision, service.metadata.namespace, status.latest_created_revision_name)
+    if revision is not None and (about := revision.metadata.annotations.get(IMAGE_NOTE)):
+        note(f"  {about}")
     for target in status.traffic:
         tag = f"  {target.tag}: {target.url}" if target.tag else ""
         note(f"  {target.percent or 0:3d} % {target.revision_name}{tag}")

@@ -2,9 +2,9 @@
 
 A request is running, waiting or refused; a slot that becomes free goes to the one that has waited longest.
 The breaker is a state machine driven by plain calls: it never blocks, and tells a waiting request by calling
-its `wake`. Counterparts in knative/serving: `Breaker` (pkg/queue/breaker.go), which queue-proxy puts in front
-of a container, and `infiniteBreaker` (pkg/activator/net/throttler.go), which only asks whether there is any
-instance at all.
+its `wake`. Counterpart in knative/serving: `Breaker` (pkg/queue/breaker.go), which queue-proxy puts before a
+container. What `infiniteBreaker` (pkg/activator/net/throttler.go) does there, to ask only whether there is
+any instance at all, is here a breaker whose capacity is 0 or without bounds.
 """
 
 from collections import OrderedDict
@@ -112,51 +112,4 @@ class Breaker:
         while self._queue and self._taken < self.capacity:
             wake, _ = self._queue.popitem(last=False)
             self._taken += 1
-            wake()
-
-
-class InfiniteBreaker:
-    """Lets everyone run as soon as there is any capacity, and makes everyone wait while there is none.
-
-    For revisions without a concurrency limit. `capacity` is 0 or 1; the other names mean what they mean in
-    `Breaker`.
-    """
-
-    __slots__ = ("_queue", "capacity", "running")
-
-    def __init__(self) -> None:
-        self.capacity = 0
-        self.running = 0
-        self._queue: OrderedDict[Wake, None] = OrderedDict()
-
-    @property
-    def waiting(self) -> int:
-        return len(self._queue)
-
-    @property
-    def in_flight(self) -> int:
-        return self.running + len(self._queue)
-
-    def enter(self, wake: Wake) -> Admission:
-        """Ask to run; never FULL."""
-        if self.capacity:
-            self.running += 1
-            return RUN
-        self._queue[wake] = None
-        return WAIT
-
-    def leave(self) -> None:
-        """A running request is over; nobody can be waiting for its place."""
-        self.running -= 1
-
-    def cancel(self, wake: Wake) -> None:
-        """A waiting request gives up; KeyError if none that waits has this `wake`."""
-        del self._queue[wake]
-
-    def resize(self, capacity: int) -> None:
-        """Any capacity above zero counts as one, and releases all who wait, oldest first."""
-        self.capacity = min(max(capacity, 0), 1)
-        while self._queue and self.capacity:
-            wake, _ = self._queue.popitem(last=False)
-            self.running += 1
             wake()

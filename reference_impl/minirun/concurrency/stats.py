@@ -6,13 +6,12 @@ knative.dev/networking (pkg/http/stats), kept by queue-proxy and by the activato
 floating-point operations is part of the contract: answers equal Knative's to the last bit.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from minirun.model.clock import SECOND_NS
 
 
-@dataclass(frozen=True, slots=True)
-class RequestReport:
+class RequestReport(NamedTuple):
     """What happened since the last report. "Proxied" is the part that came through an activator."""
 
     average_concurrency: float = 0.0

@@ -150,8 +150,9 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     decided = ctx.multiscaler.apply(key, spec, entry.metric, now_ns)
     seen = observe(decided, deployment, autoscaler, sks, entry.through_activator, now_ns)
     outcome = desired_replicas(policy, seen)
-    if outcome.replicas is not None:  # first of all writes: it is what a waiting request waits for
-        ctx.store.update(replace(deployment, spec=replace(deployment.spec, replicas=outcome.replicas)))
+    if outcome.replicas is not None:
+        edit(ctx.store, deployment, spec=replace(deployment.spec, replicas=outcome.replicas))
+        return 0  # a waiting request waits for this; the rest after it
     mode = sks_mode(outcome.want, decided.excess_burst_capacity)
     wanted = make_sks(autoscaler, mode, num_activators(spec, entry.ready))
     ctx.store.update(replace(sks, spec=wanted.spec))

@@ -1,10 +1,11 @@
-"""What parents and children share: labels, names, ownership, and plain conditions.
+"""What reconcilers share: labels, names, ownership, and plain conditions.
 
 Names are those of knative/serving (pkg/apis/serving/register.go) and of knative.dev/pkg's kmeta.
 """
 
 import hashlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from minirun.model.meta import Condition, Resource, replace
 
@@ -27,9 +28,18 @@ VISIBILITY = "networking.knative.dev/visibility"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 PORT_ANNOTATION = "minirun.dev/port"
 IDENTITY_ANNOTATION = "minirun.dev/identity"
+IMAGE_NOTE_ANNOTATION = "minirun.dev/image-note"  # of a Revision: what users should know of its image
 
 ACTIVE, RESERVE, PENDING = "active", "reserve", "pending"
 MAX_NAME = 63
+
+
+class Key(NamedTuple):
+    """One piece of work: which reconciler, for which object."""
+
+    reconciler: str
+    namespace: str
+    name: str
 
 
 def child_name(parent: str, suffix: str) -> str:

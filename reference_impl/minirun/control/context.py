@@ -9,10 +9,11 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from minirun.autoscaling.multiscaler import MultiScaler
 from minirun.autoscaling.settings import AutoscalerSettings
+from minirun.control.children import Key
 from minirun.control.endpoints import Paths
 from minirun.model.clock import Clock
 from minirun.model.meta import rfc3339
@@ -33,19 +34,13 @@ log = logging.getLogger("minirun.control")
 S = TypeVar("S")
 
 
-class Key(NamedTuple):
-    """One piece of work: which reconciler, for which object."""
-
-    reconciler: str
-    namespace: str
-    name: str
-
-
 class ResolvedImage(Protocol):
-    """`pinned` names the image's content for good: `name@sha256:...`."""
+    """`pinned` names the content for good: `name@sha256:...`; `note` is what users should know of it."""
 
     @property
     def pinned(self) -> str: ...
+    @property
+    def note(self) -> str: ...
 
 
 class Images(Protocol):
@@ -96,10 +91,6 @@ class Settings:
     @property
     def network(self) -> NetworkSettings:
         return self._read("config-network", NetworkSettings.parse)
-
-    @property
-    def observability(self) -> ObservabilitySettings:
-        return self._read("config-observability", ObservabilitySettings.parse)
 
 
 class References:

@@ -19,13 +19,14 @@ from minirun.control import (
     serverlessservice,
     service,
 )
-from minirun.control.children import CONFIGURATION, REVISION, ROUTES
-from minirun.control.context import Context, Key
+from minirun.control.children import CONFIGURATION, REVISION, ROUTES, Key
+from minirun.control.context import Context
 from minirun.control.instances import Kubelet, remove_leftovers
 from minirun.control.measure import Meter, poke
 from minirun.control.queue import Reconcile, WorkQueue
+from minirun.control.revision import failure_of
 from minirun.model.meta import Resource, replace
-from minirun.model.resources import KINDS, Configuration, PodAutoscaler, Revision, Route
+from minirun.model.resources import KINDS, Configuration, Pod, PodAutoscaler, Revision, Route
 from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.store.store import Event
 
@@ -48,7 +49,8 @@ RECONCILERS: Final[dict[str, Reconcile]] = {
 }
 """The reconciler of each name in a `Key`; that of `Pod` is the `Kubelet`, which has a state of its own."""
 
-URGENT: Final = ("PodAutoscaler", "Deployment", "Pod", "Endpoints")
+URGENT: Final = (("Deployment", "Pod"), ("PodAutoscaler", "Endpoints"))
+"""Those between a request and its instance go first, and of these those who start it."""
 
 
 def itself(ctx: Context, event: Event) -> Iterable[Key]:
@@ -83,6 +85,13 @@ def labelled(reconciler: str, label: str) -> Find:
             yield Key(reconciler, meta.namespace, meta.labels[label])
 
     return find
+
+
+def revision_of_failed(ctx: Context, event: Event) -> Iterable[Key]:
+    """The Revision of a Pod whose container has failed: how it ended is the Revision's to say."""
+    pod = event.object
+    if isinstance(pod, Pod) and failure_of([pod]) is not None:
+        yield from labelled("Revision", REVISION)(ctx, event)
 
 
 def named(reconciler: str) -> Find:
@@ -127,7 +136,7 @@ WATCHES: Final[dict[str, tuple[Find, ...]]] = {
     "PodAutoscaler": (itself_always, owner),
     "ServerlessService": (itself, named("Endpoints"), owner),
     "Deployment": (itself, owner),
-    "Pod": (itself, labelled("Endpoints", REVISION), owner),
+    "Pod": (itself, labelled("Endpoints", REVISION), owner, revision_of_failed),
     "ConfigMap": (users_of_settings,),
     "Image": (revisions_without_image,),
     "Namespace": (itself,),

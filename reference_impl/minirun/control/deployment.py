@@ -106,6 +106,8 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
         ctx.store.create(make_pod(deployment, ctx.rng))
     for pod in plan.delete:
         ctx.store.delete(Pod, *pod.key, uid=pod.metadata.uid)
+    if plan.create or plan.delete:
+        return None  # these changes call again; instances first, then the count of them
     status = next_status(deployment, list(ctx.store.dependents(uid, Pod)), ctx.now())
     ctx.store.update(replace(deployment, status=status))
     return None

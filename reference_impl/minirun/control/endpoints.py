@@ -14,7 +14,7 @@ from minirun.activation.path import Endpoint, RevisionPath
 from minirun.activation.reporter import ActivatorStat
 from minirun.autoscaling.lifecycle import SERVE
 from minirun.autoscaling.spec import MetricSpec
-from minirun.control.children import PORT_ANNOTATION, deployment_name
+from minirun.control.children import PORT_ANNOTATION, Key, deployment_name
 from minirun.model.clock import Clock
 from minirun.model.conditions import is_true
 from minirun.model.resources import Deployment, Pod, Revision, ServerlessService
@@ -61,9 +61,6 @@ class Paths:
         """The way to a revision's instances; None if there is no such revision."""
         entry = self._entries.get(f"{namespace}/{revision}")
         return entry.path if entry else None
-
-    def __iter__(self) -> Iterator[Entry]:
-        return iter(list(self._entries.values()))
 
     def entry(self, namespace: str, revision: str) -> Entry | None:
         """The path with what is known of its revision; None if there is no such revision."""
@@ -120,14 +117,20 @@ def reconcile(ctx: "Context", namespace: str, name: str) -> float | None:
     entry = ctx.paths.entry(namespace, name)
     if entry is None:
         return None
+    if ctx.store.find(Revision, namespace, name) is None:
+        ctx.paths.remove(namespace, name)
+        return None
     deployment = ctx.store.find(Deployment, namespace, deployment_name(name))
     pods = ctx.store.dependents(deployment.metadata.uid, Pod) if deployment else ()
     endpoints = [endpoint_of(pod) for pod in pods if is_ready(pod)]
-    entry.ready = len(endpoints)
     if endpoints:
         ctx.paths.active[entry.key] = entry
+    before, entry.ready = entry.ready, len(endpoints)
     entry.path.set_endpoints(endpoints)
     sks = ctx.store.find(ServerlessService, namespace, name)
     entry.proxied = sks is None or sks.spec.mode != SERVE
     entry.path.set_proxy_mode(entry.proxied)
+    if entry.ready != before:
+        ctx.enqueue(Key("ServerlessService", namespace, name))
+        ctx.enqueue(Key("PodAutoscaler", namespace, name))
     return None

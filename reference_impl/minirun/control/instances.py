@@ -18,9 +18,10 @@ from minirun.control.children import (
     PORT_ANNOTATION,
     REVISION,
     SERVICE,
+    Key,
     set_condition,
 )
-from minirun.control.context import Context, Key
+from minirun.control.context import Context
 from minirun.control.deployment import DRAIN_FINALIZER
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, TRUE

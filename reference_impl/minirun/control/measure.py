@@ -30,15 +30,7 @@ def measure(ctx: Context, entry: Entry) -> bool:
         return stat is not None
     if entry.metric.scraped:
         reports = entry.path.instance_reports(now_ns)
-        stats = [
-            Stat(
-                each.report.average_concurrency,
-                each.report.average_proxied_concurrency,
-                each.report.request_count,
-                each.report.proxied_request_count,
-            )
-            for each in reports
-        ]
+        stats = [Stat(*each.report) for each in reports]
         ages_ns = [now_ns - each.start_ns for each in reports]
         total = scrape(stats, ages_ns, entry.metric.stable_window_ns, ctx.rng)
         if total is not None:

@@ -9,9 +9,10 @@ client-go's rate-limiting workqueue and knative.dev/pkg's controller.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 
-from minirun.control.context import Context, Key, log
+from minirun.control.children import Key
+from minirun.control.context import Context, log
 from minirun.store.errors import ConflictError
 
 FIRST_BACK_OFF_SECONDS = 0.005
@@ -32,16 +33,16 @@ class WorkQueue:
     Args:
         ctx: handed to the reconcilers.
         reconcilers: who works on a key, by `key.reconciler`.
-        urgent: reconcilers whose keys overtake the others: those between a request and its instance.
+        urgent: reconcilers whose keys overtake all others, most urgent first; in each row all are equal.
     """
 
     def __init__(
-        self, ctx: Context, reconcilers: Mapping[str, Reconcile], urgent: Collection[str] = ()
+        self, ctx: Context, reconcilers: Mapping[str, Reconcile], urgent: Sequence[Collection[str]] = ()
     ) -> None:
         self._ctx = ctx
         self._reconcilers = reconcilers
-        self._urgent = frozenset(urgent)
-        self._lanes: tuple[deque[Key], deque[Key]] = (deque(), deque())
+        self._lanes: list[deque[Key]] = [deque() for _ in range(len(urgent) + 1)]
+        self._lane_of = {name: lane for lane, names in zip(self._lanes, urgent) for name in names}
         self._waiting: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
@@ -55,7 +56,7 @@ class WorkQueue:
         if key in self._waiting or self._closed:
             return
         self._waiting.add(key)
-        self._lanes[key.reconciler not in self._urgent].append(key)
+        self._lane_of.get(key.reconciler, self._lanes[-1]).append(key)
         if self._drain is None:
             self._idle.clear()
             self._drain = asyncio.get_running_loop().call_soon(self._work)
@@ -89,10 +90,10 @@ class WorkQueue:
             timer.cancel()
 
     def _work(self) -> None:
-        urgent, normal = self._lanes
-        if urgent or normal:
-            self._process((urgent or normal).popleft())
-        if urgent or normal:
+        lane = next(filter(None, self._lanes), None)
+        if lane is not None:
+            self._process(lane.popleft())
+        if any(self._lanes):
             self._drain = asyncio.get_running_loop().call_soon(self._work)
         else:
             self._drain = None

@@ -11,17 +11,21 @@ from collections.abc import Iterable
 from minirun.autoscaling.spec import ACTIVATION_GRACE_NS, scale_policy
 from minirun.control.children import (
     ACTIVE,
+    IMAGE_NOTE_ANNOTATION,
     RESERVE,
     REVISION,
     REVISION_UID,
+    ROUTES,
     ROUTING_STATE,
+    ROUTING_STATE_MODIFIED,
+    Key,
     deployment_name,
     is_controlled_by,
 )
-from minirun.control.context import Context, Key
+from minirun.control.context import Context
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark, status_of
-from minirun.model.meta import Condition, ObjectMeta, Resource, replace
+from minirun.model.meta import Condition, ObjectMeta, Resource, replace, with_meta
 from minirun.model.resources import (
     ContainerStateDetail,
     ContainerStatus,
@@ -51,19 +55,18 @@ def make_deployment(revision: Revision, images: dict[str, str], replicas: int, d
         deadline_s: the progress deadline, in seconds.
     """
     meta = revision.metadata
-    labels = {k: v for k, v in meta.labels.items() if k != ROUTING_STATE}
-    labels |= {REVISION: meta.name, REVISION_UID: meta.uid, "app": meta.name}
+    labels, annotations = child_labels(revision), child_annotations(revision)
     containers = [replace(c, image=images.get(c.name, c.image)) for c in revision.spec.containers]
     pod = PodSpec(
         containers=containers, termination_grace_period_seconds=revision.spec.timeout_seconds or 300
     )
-    pod_meta = ObjectMeta(labels=labels, annotations=meta.annotations)
+    pod_meta = ObjectMeta(labels=labels, annotations=annotations)
     return Deployment(
         metadata=ObjectMeta(
             name=deployment_name(meta.name),
             namespace=meta.namespace,
             labels=labels,
-            annotations=meta.annotations,
+            annotations=annotations,
             owner_references=[revision.owner_reference()],
         ),
         spec=DeploymentSpec(
@@ -83,8 +86,8 @@ def make_autoscaler(revision: Revision) -> PodAutoscaler:
         metadata=ObjectMeta(
             name=meta.name,
             namespace=meta.namespace,
-            labels={k: v for k, v in meta.labels.items() if k != ROUTING_STATE} | {REVISION: meta.name},
-            annotations=meta.annotations,
+            labels=child_labels(revision),
+            annotations=child_annotations(revision),
             owner_references=[revision.owner_reference()],
         ),
         spec=PodAutoscalerSpec(
@@ -96,6 +99,19 @@ def make_autoscaler(revision: Revision) -> PodAutoscaler:
             protocol_type="h2c" if any(port.name == "h2c" for port in ports) else "http1",
         ),
     )
+
+
+def child_labels(revision: Revision) -> dict[str, str]:
+    """The labels of a revision's children: its own, without its routing state, and its name."""
+    meta = revision.metadata
+    own = {key: value for key, value in meta.labels.items() if key != ROUTING_STATE}
+    return own | {REVISION: meta.name, REVISION_UID: meta.uid, "app": meta.name}
+
+
+def child_annotations(revision: Revision) -> dict[str, str]:
+    """The annotations of a revision's children: its own, but for those that come and go with Routes."""
+    annotations = revision.metadata.annotations
+    return {k: v for k, v in annotations.items() if k not in (ROUTES, ROUTING_STATE_MODIFIED)}
 
 
 def reachability(revision: Revision) -> str:
@@ -155,16 +171,21 @@ def next_conditions(
     return conditions
 
 
-def pin_images(ctx: Context, revision: Revision) -> dict[str, str] | str:
-    """The pinned image of each container by name, or the sentence that says why there is none."""
-    pinned = {status.name: status.image_digest for status in revision.status.container_statuses}
+def pin_images(ctx: Context, revision: Revision) -> Revision | str:
+    """The revision with each container's image pinned, or the sentence that says why it can't be."""
+    pinned = {status.name: status for status in revision.status.container_statuses}
+    notes: dict[str, str] = {}
     for container in revision.spec.containers:
         if container.name not in pinned:
             try:
-                pinned[container.name] = ctx.images.resolve(container.image).pinned
+                image = ctx.images.resolve(container.image)
             except (LookupError, ValueError) as error:
                 return f'Unable to fetch image "{container.image}": {error}'
-    return pinned
+            pinned[container.name] = ContainerStatus(name=container.name, image_digest=image.pinned)
+            if image.note:
+                notes[IMAGE_NOTE_ANNOTATION] = image.note
+    noted = with_meta(revision, annotations=revision.metadata.annotations | notes)
+    return replace(noted, status=replace(revision.status, container_statuses=list(pinned.values())))
 
 
 def child_of(ctx: Context, revision: Revision, wanted: Deployment | PodAutoscaler) -> Resource | str:
@@ -185,12 +206,15 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
         return None
     ctx.paths.ensure(revision)
     now = ctx.now()
-    status = replace(revision.status, observed_generation=revision.metadata.generation)
-    images = pin_images(ctx, revision)
-    if isinstance(images, str):
-        conditions = mark("Revision", status.conditions, now, HEALTHY, FALSE, "ContainerMissing", images)
+    pinned = pin_images(ctx, revision)
+    if isinstance(pinned, str):
+        status = replace(revision.status, observed_generation=revision.metadata.generation)
+        conditions = mark("Revision", status.conditions, now, HEALTHY, FALSE, "ContainerMissing", pinned)
         ctx.store.update(replace(revision, status=replace(status, conditions=conditions)))
         return IMAGE_RETRY_SECONDS
+    revision = pinned
+    status = replace(revision.status, observed_generation=revision.metadata.generation)
+    images = {each.name: each.image_digest for each in status.container_statuses}
     policy = scale_policy(
         ctx.settings.autoscaler,
         revision.metadata.annotations,
@@ -208,10 +232,7 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     else:
         message = deployment if isinstance(deployment, str) else str(autoscaler)
         conditions = mark("Revision", conditions, now, RESOURCES, FALSE, "NotOwned", message)
-    digests = [ContainerStatus(name=key, image_digest=image) for key, image in images.items()]
-    revision = ctx.store.update(
-        replace(revision, status=replace(status, conditions=conditions, container_statuses=digests))
-    )
+    revision = ctx.store.update(replace(revision, status=replace(status, conditions=conditions)))
     if isinstance(autoscaler, PodAutoscaler):
         wanted = make_autoscaler(revision).spec
         ctx.store.update(replace(autoscaler, spec=wanted))

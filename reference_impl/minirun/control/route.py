@@ -18,8 +18,9 @@ from minirun.control.children import (
     ROUTING_STATE,
     ROUTING_STATE_MODIFIED,
     VISIBILITY,
+    Key,
 )
-from minirun.control.context import Context, Key
+from minirun.control.context import Context
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, TRUE, UNKNOWN, is_true, mark, status_of
 from minirun.model.durations import parse_duration

@@ -55,8 +55,7 @@ def mark(
         kind: the object's kind, a key of `CONDITION_SETS`.
         conditions: the conditions so far.
         now: the time to stamp on whatever changes (RFC 3339).
-        type_: which condition was observed; `Ready` itself only for kinds whose set is empty.
-        status: "True", "False" or "Unknown".
+        type_, status: what was observed; `Ready` itself only for kinds whose set is empty.
         reason: one CamelCase word; empty when True.
         message: a sentence; empty when True.
 
@@ -68,11 +67,9 @@ def mark(
     by_type = {c.type: c for c in conditions}
     for missing in (READY, *dependents):
         by_type.setdefault(missing, Condition(type=missing, status=UNKNOWN, last_transition_time=now))
-    severity = "" if type_ == READY or type_ in dependents else "Info"
-    _observe(
-        by_type, Condition(type=type_, status=status, severity=severity, reason=reason, message=message), now
-    )
-    if type_ != READY and type_ in dependents:
+    severity = "" if type_ in (READY, *dependents) else "Info"
+    _observe(by_type, Condition(type_, status, severity, reason=reason, message=message), now)
+    if type_ in dependents:
         _observe(by_type, _happiness([by_type[d] for d in dependents]), now)
     return [by_type[t] for t in sorted(by_type)]
 
@@ -88,7 +85,5 @@ def _happiness(dependents: list[Condition]) -> Condition:
     for status in (FALSE, UNKNOWN):
         for condition in dependents:
             if condition.status == status:
-                return Condition(
-                    type=READY, status=status, reason=condition.reason, message=condition.message
-                )
-    return Condition(type=READY, status=TRUE)
+                return replace(condition, type=READY, severity="", last_transition_time="")
+    return Condition(READY, TRUE)

@@ -32,11 +32,12 @@ class DecodingError(ValueError):
 
 
 class UnknownField(NamedTuple):
-    """A field that the type does not have: its path, its name, the name of the type it was put in."""
+    """A field that the type does not have: its path, its name, the type it was put in, an empty value?"""
 
     path: str
     name: str
     owner: str
+    empty: bool = False
 
 
 class Decoded(NamedTuple, typing.Generic[R]):
@@ -110,9 +111,8 @@ def _unknown(value: object, type_: type[msgspec.Struct], path: str) -> Iterator[
     for name, child in value.items():
         child_path = f"{path}.{name}" if path else name
         if name not in members:
-            # An empty value of an unknown field says nothing (`stdin: false`, `securityContext: {}`).
-            if child and name not in _IGNORED.get(type_.__name__, ()):
-                yield UnknownField(child_path, name, type_.__name__)
+            if name not in _IGNORED.get(type_.__name__, ()):
+                yield UnknownField(child_path, name, type_.__name__, not child)
         elif (inner := members[name]) is not None:
             if isinstance(child, list):
                 for index, item in enumerate(child):

@@ -31,10 +31,8 @@ def parse_duration(text: str) -> int:
     negative, rest = text.startswith("-"), text.removeprefix("-" if text.startswith("-") else "+")
     if rest == "0":
         return 0
-    total, position = 0, 0
-    while position < len(rest):
-        match = _TERM.match(rest, position)
-        whole, fraction, unit = match.groups() if match else ("", "", "")
+    total = 0
+    for whole, fraction, unit in _TERM.findall(rest)[:-1]:  # the last match is the empty one at the end
         if not whole and not fraction:
             raise ValueError(f'time: invalid duration "{text}"')
         if not unit:
@@ -45,7 +43,6 @@ def parse_duration(text: str) -> int:
         if fraction:  # Go takes the fraction in floating point, of the digits that fit 63 bits, and cuts
             digits = fraction[:19] if int(fraction[:19]) <= _MAX_NS else fraction[:18]
             total += int(float(int(digits)) * (_UNITS_NS[unit] / 10.0 ** len(digits)))
-        position += len(match.group()) if match else 0
     if not rest or total > _MAX_NS + negative:
         raise ValueError(f'time: invalid duration "{text}"')
     return -total if negative else total

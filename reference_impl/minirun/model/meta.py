@@ -9,21 +9,9 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import replace as replace
 
 from minirun.model.clock import SECOND_NS
-
-__all__ = [
-    "Condition",
-    "ObjectMeta",
-    "OwnerReference",
-    "Part",
-    "Resource",
-    "replace",
-    "rfc3339",
-    "unix_seconds",
-    "with_meta",
-]
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -84,13 +72,12 @@ class Resource(msgspec.Struct, frozen=True, rename="camel"):
 
     def owner_reference(self) -> OwnerReference:
         """The reference that a child of this object carries."""
-        meta = self.metadata
         return OwnerReference(
-            api_version=self.api_version,
-            kind=self.kind,
-            name=meta.name,
-            uid=meta.uid,
-            controller=True,
+            self.api_version,
+            self.kind,
+            self.metadata.name,
+            self.metadata.uid,
+            True,
             block_owner_deletion=True,
         )
 
@@ -109,9 +96,5 @@ def rfc3339(unix_ns: int) -> str:
 
 
 def unix_seconds(text: str) -> int:
-    """Seconds since 1970 of an RFC 3339 time, as `rfc3339` writes it.
-
-    Raises:
-        ValueError: `text` is not such a time.
-    """
+    """Seconds since 1970 of an RFC 3339 time, as `rfc3339` writes it. Raises ValueError: it is not one."""
     return int(datetime.fromisoformat(text).timestamp())

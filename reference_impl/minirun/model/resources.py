@@ -134,35 +134,18 @@ class Addressable(Part, frozen=True):
     url: str = ""
 
 
-class ServiceSpec(Part, frozen=True):
-    template: RevisionTemplate = RevisionTemplate()
-    traffic: list[TrafficTarget] = []
+class Status(Part, frozen=True):
+    """What a kind with conditions says of itself."""
 
-
-class ServiceStatus(Part, frozen=True):
     observed_generation: int = 0
     conditions: list[Condition] = []
-    url: str = ""
-    address: Addressable | None = None
-    latest_created_revision_name: str = ""
-    latest_ready_revision_name: str = ""
-    traffic: list[TrafficTarget] = []
-
-
-class Service(Resource, frozen=True):
-    api_version: str = SERVING
-    kind: str = "Service"
-    spec: ServiceSpec = ServiceSpec()
-    status: ServiceStatus = ServiceStatus()
 
 
 class ConfigurationSpec(Part, frozen=True):
     template: RevisionTemplate = RevisionTemplate()
 
 
-class ConfigurationStatus(Part, frozen=True):
-    observed_generation: int = 0
-    conditions: list[Condition] = []
+class ConfigurationStatus(Status, frozen=True):
     latest_created_revision_name: str = ""
     latest_ready_revision_name: str = ""
 
@@ -178,9 +161,7 @@ class RouteSpec(Part, frozen=True):
     traffic: list[TrafficTarget] = []
 
 
-class RouteStatus(Part, frozen=True):
-    observed_generation: int = 0
-    conditions: list[Condition] = []
+class RouteStatus(Status, frozen=True):
     url: str = ""
     address: Addressable | None = None
     traffic: list[TrafficTarget] = []
@@ -193,6 +174,23 @@ class Route(Resource, frozen=True):
     status: RouteStatus = RouteStatus()
 
 
+class ServiceSpec(ConfigurationSpec, frozen=True):
+    traffic: list[TrafficTarget] = []
+
+
+class ServiceStatus(ConfigurationStatus, frozen=True):
+    url: str = ""
+    address: Addressable | None = None
+    traffic: list[TrafficTarget] = []
+
+
+class Service(Resource, frozen=True):
+    api_version: str = SERVING
+    kind: str = "Service"
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
 class ContainerStatus(Part, frozen=True):
     """Of a Revision: the digest that a container's image resolved to."""
 
@@ -200,10 +198,7 @@ class ContainerStatus(Part, frozen=True):
     image_digest: str = ""
 
 
-class RevisionStatus(Part, frozen=True):
-    observed_generation: int = 0
-    conditions: list[Condition] = []
-    log_url: str = ""
+class RevisionStatus(Status, frozen=True):
     actual_replicas: int | None = None
     desired_replicas: int | None = None
     container_statuses: list[ContainerStatus] = []
@@ -236,11 +231,8 @@ class PodAutoscalerSpec(Part, frozen=True):
     protocol_type: str = ""
 
 
-class PodAutoscalerStatus(Part, frozen=True):
-    observed_generation: int = 0
-    conditions: list[Condition] = []
+class PodAutoscalerStatus(Status, frozen=True):
     service_name: str = ""
-    metrics_service_name: str = ""
     desired_scale: int | None = None
     actual_scale: int | None = None
 
@@ -261,9 +253,7 @@ class ServerlessServiceSpec(Part, frozen=True):
     protocol_type: str = ""
 
 
-class ServerlessServiceStatus(Part, frozen=True):
-    observed_generation: int = 0
-    conditions: list[Condition] = []
+class ServerlessServiceStatus(Status, frozen=True):
     service_name: str = ""
     private_service_name: str = ""
 
@@ -297,9 +287,7 @@ class DeploymentSpec(Part, frozen=True):
     progress_deadline_seconds: int = 600
 
 
-class DeploymentStatus(Part, frozen=True):
-    observed_generation: int = 0
-    conditions: list[Condition] = []
+class DeploymentStatus(Status, frozen=True):
     replicas: int = 0
     ready_replicas: int = 0
     available_replicas: int = 0
@@ -427,6 +415,7 @@ class Kind(NamedTuple):
 
 
 _KNATIVE = ("all", "knative", "serving")
+_AUTOSCALING, _NETWORKING = ("knative-internal", "autoscaling"), ("knative-internal", "networking")
 KINDS: Final[tuple[Kind, ...]] = (
     Kind(Namespace, "namespaces", ("ns",), namespaced=False),
     Kind(Pod, "pods", ("po",), categories=("all",), read_only=True),
@@ -435,20 +424,9 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(Configuration, "configurations", ("config", "cfg"), categories=_KNATIVE),
     Kind(Route, "routes", ("rt",), categories=_KNATIVE),
     Kind(Revision, "revisions", ("rev",), categories=_KNATIVE),
-    Kind(
-        PodAutoscaler,
-        "podautoscalers",
-        ("kpa", "pa"),
-        categories=("knative-internal", "autoscaling"),
-        read_only=True,
-    ),
-    Kind(
-        ServerlessService,
-        "serverlessservices",
-        ("sks",),
-        categories=("knative-internal", "networking"),
-        read_only=True,
-    ),
+    Kind(PodAutoscaler, "podautoscalers", ("kpa", "pa"), categories=_AUTOSCALING, read_only=True),
+    Kind(ServerlessService, "serverlessservices", ("sks",), categories=_NETWORKING, read_only=True),
     Kind(Deployment, "deployments", ("deploy",), categories=("all",), read_only=True),
     Kind(Image, "images", ("img",), namespaced=False),
 )
+KIND_OF: Final = {kind.type: kind for kind in KINDS}

@@ -155,7 +155,8 @@ def out_of_bounds(value: object, low: object, high: object, path: str) -> FieldE
 
 def _forbidden(unknown: Iterable[UnknownField]) -> Errors:
     for unknown_field in unknown:
-        if unknown_field.name in FORBIDDEN.get(unknown_field.owner, ()):
+        # An empty value of a forbidden field asks for nothing (`stdin: false`, `securityContext: {}`).
+        if not unknown_field.empty and unknown_field.name in FORBIDDEN.get(unknown_field.owner, ()):
             yield disallowed(unknown_field.path)
 
 

@@ -10,7 +10,8 @@ import os
 import signal
 import time
 from asyncio.subprocess import DEVNULL
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -29,7 +30,7 @@ LAST_OUTPUT_SECONDS = 0.5
 class Child(asyncio.SubprocessProtocol):
     """One started process; a `RunningProcess` for the life cycle once `port`, `env` and `cwd` are its own.
 
-    `on_settled` is called once, when it is first found healthy or has ended.
+    `settled` is done when it is first found healthy or has ended.
     """
 
     host = "127.0.0.1"
@@ -41,8 +42,8 @@ class Child(asyncio.SubprocessProtocol):
         self.port = 0
         self.memory_limit_bytes: int | None = None
         self.oom = False
-        self.on_settled: Callable[[], None] | None = None
         self._loop = asyncio.get_running_loop()
+        self.settled: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[ExitStatus] = self._loop.create_future()
         self._partial = {1: b"", 2: b""}
         self._allowance = FLOOD_BYTES
@@ -81,13 +82,13 @@ class Child(asyncio.SubprocessProtocol):
         return await asyncio.shield(self._ended)
 
     async def probe(self, probe: Probe) -> ProbeResult:
-        trying = self._run(probe) if probe.kind == "exec" else probe_network(probe, self.host, self.port)
+        trying = self._execute(probe) if probe.kind == "exec" else probe_network(probe, self.host, self.port)
         seen = await trying
         if seen.ok:
             self._settle()
         return seen
 
-    async def _run(self, probe: Probe) -> ProbeResult:
+    async def _execute(self, probe: Probe) -> ProbeResult:
         try:
             helper = await Child.spawn(probe.command, self.env, self.cwd, lambda *_: None)
         except (OSError, ValueError) as error:
@@ -105,27 +106,21 @@ class Child(asyncio.SubprocessProtocol):
     def kill(self) -> None:
         if not self.alive:
             return
-        try:
+        outside = []
+        with suppress(psutil.Error):
             outside = psutil.Process(self.pid).children(recursive=True)
-        except psutil.Error:
-            outside = []
         self._kill_group()
         for one in outside:
-            try:
+            with suppress(psutil.Error):
                 one.kill()
-            except psutil.Error:
-                pass
 
     def _kill_group(self) -> None:
-        try:
+        with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
 
     def _settle(self) -> None:
-        if self.on_settled:
-            self.on_settled()
-            self.on_settled = None
+        if not self.settled.done():
+            self.settled.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.SubprocessTransport, transport)

@@ -16,11 +16,12 @@ import shutil
 import socket
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -110,7 +111,7 @@ class ProcessRuntime:
         self._ports: Iterator[int] = itertools.cycle([*PORTS[first:], *PORTS[:first]])
         self._children: dict[Child, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
-        self._pool = WarmPool(self._spawn_warm, warm_size)
+        self.pool = WarmPool(self._spawn_warm, warm_size)
         self._common = {
             "PATH": os.pathsep.join((str(self._bin.resolve()), "/usr/local/bin", "/usr/bin", "/bin")),
             "LANG": "C.UTF-8",
@@ -127,11 +128,7 @@ class ProcessRuntime:
         for name in INTERPRETERS:
             (self._bin / name).unlink(missing_ok=True)
             (self._bin / name).symlink_to(interpreter)
-        self._pool.fill()
-
-    async def warmed(self) -> None:
-        """Returns when the warm interpreters are ready."""
-        await self._pool.filled()
+        self.pool.fill()
 
     async def start(self, spec: InstanceSpec, log: Log) -> Child:
         """Starts one container and returns while it boots; see `Runtime.start`."""
@@ -140,31 +137,27 @@ class ProcessRuntime:
         except LookupError as error:
             raise StartError("ContainerMissing", str(error)) from error
         argv = (*(spec.command or bundle.command), *spec.args)
-        claim = self._claim_port()
-        port = claim.getsockname()[1]
-        scratch = tempfile.mkdtemp(prefix=f"{spec.uid}-", dir=self._scratch)
-        env = self._environment(spec, bundle, port, scratch)
         cwd = bundle.folder / spec.working_dir
-        self._pool.start_begins()
-        try:
-            child = await self._launch(argv, env, cwd, log)
-        except BaseException as error:
-            self._pool.start_ends()
-            claim.close()
-            if not isinstance(error, (OSError, ValueError)):
-                raise
-            message = f"The start command {argv[0]!r} can't be run in {cwd} ({error}); correct the command."
-            raise StartError("StartError", message) from error
-        child.port, child.memory_limit_bytes = port, spec.memory_limit_bytes
-        child.on_settled = self._pool.start_ends
-        self._children[child] = asyncio.create_task(self._see_off(child, scratch, claim))
+        with ExitStack() as held:
+            port = held.enter_context(self._claim_port()).getsockname()[1]
+            own = held.enter_context(TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True))
+            try:
+                child = await self._launch(argv, self._environment(spec, bundle, port, own), cwd, log)
+            except (OSError, ValueError) as error:
+                message = (
+                    f"The start command {argv[0]!r} can't be run in {cwd} ({error}); correct the command."
+                )
+                raise StartError("StartError", message) from error
+            child.port, child.memory_limit_bytes = port, spec.memory_limit_bytes
+            self._children[child] = asyncio.create_task(self._see_off(child, held.pop_all()))
+        self.pool.make_way_for(child)
         if child.memory_limit_bytes and self._watching is None:
             self._watching = asyncio.create_task(self._watch_memory(), name="memory limits")
         return child
 
     async def _launch(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Log) -> Child:
         order = warm_order(argv, env, self._common, cwd)
-        child = self._pool.take() if order else None
+        child = self.pool.take() if order else None
         if child is None or order is None:
             return await Child.spawn(argv, env, cwd, log)
         child.log, child.env, child.cwd = log, env, cwd
@@ -175,15 +168,12 @@ class ProcessRuntime:
         warm = asyncio.Event()
         argv = ("python", str(SCRIPT))
         child = await Child.spawn(argv, self._common, self._scratch, lambda *_: warm.set(), subprocess.PIPE)
-        waits = {asyncio.create_task(warm.wait()), asyncio.create_task(child.wait())}
+        child.settled.add_done_callback(lambda _: warm.set())
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await warm.wait()
         except asyncio.CancelledError:
             child.kill()
             raise
-        finally:
-            for wait in waits:
-                wait.cancel()
         return child
 
     def _environment(self, spec: InstanceSpec, bundle: Bundle, port: int, own: str) -> dict[str, str]:
@@ -209,11 +199,10 @@ class ProcessRuntime:
                 claim.close()
         raise StartError("NoFreePort", f"All ports of {PORTS.start}-{PORTS.stop - 1} are in use; free some.")
 
-    async def _see_off(self, child: Child, scratch: str, claim: socket.socket) -> None:
+    async def _see_off(self, child: Child, held: ExitStack) -> None:
         await child.wait()
-        claim.close()
         del self._children[child]
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        await asyncio.to_thread(held.close)
 
     async def _watch_memory(self) -> None:
         """Ends those over their limit: a look at each process often, at its whole group now and then."""
@@ -232,10 +221,8 @@ class ProcessRuntime:
         """Ends what an earlier platform left running; call it before `open`."""
         found = await asyncio.to_thread(find_processes, tuple(identities), self._mark)
         for process in found:
-            try:
+            with suppress(psutil.Error):
                 process.kill()
-            except psutil.Error:
-                pass
         for _ in range(LEFTOVER_LOOKS):
             if not any(map(is_running, found)):
                 break
@@ -244,7 +231,7 @@ class ProcessRuntime:
 
     async def close(self) -> None:
         """Ends all instances at once (to drain them is the life cycle's), also who fled from their groups."""
-        await self._pool.close()
+        await self.pool.close()
         for child in self._children:
             child.kill()
         if self._children:

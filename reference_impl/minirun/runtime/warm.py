@@ -69,10 +69,12 @@ class WarmPool:
                 return child
         return None
 
-    def start_begins(self) -> None:
+    def make_way_for(self, child: Child) -> None:
+        """Makes no new ones until `child` has settled."""
         self._starting += 1
+        child.settled.add_done_callback(self._has_settled)
 
-    def start_ends(self) -> None:
+    def _has_settled(self, settled: asyncio.Future[None]) -> None:
         self._starting -= 1
         self.fill()
 

@@ -16,11 +16,12 @@ from random import Random
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from minirun.api.admission import Admission
+from minirun.api.admission import admit
+from minirun.api.requests import Target
 from minirun.api.status import StatusError
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import READY, TRUE, find
-from minirun.model.resources import KINDS, SERVING, Service
+from minirun.model.resources import KIND_OF, SERVING, Service
 from minirun.platform import build, seed_settings
 from minirun.runtime.virtual import Profile, VirtualRuntime, distribution
 from minirun.simulation.clients import Clients
@@ -30,7 +31,6 @@ from minirun.simulation.workload import Arrivals, read_trace, spread
 from minirun.store.store import Store
 
 NAMESPACE = "default"
-SERVICES = next(row for row in KINDS if row.type is Service)
 COLUMNS = 60
 DEPLOY_SECONDS = 660.0  # a little more than the progress deadline
 
@@ -86,9 +86,11 @@ class Simulation:
 
     def create(self, name: str) -> None:
         """Creates a Service, through the same door as the API's."""
-        document, door = self._options.manifest(name), Admission(self.store)
+        target = Target(KIND_OF[Service], NAMESPACE, name)
         try:
-            self.store.create(door.admit(SERVICES, document, None, namespace=NAMESPACE).resource)
+            self.store.create(
+                admit(self.store, target, self._options.manifest(name), None, "Strict").resource
+            )
         except StatusError as error:
             raise DeployError(f"service {name} was refused: {error}") from None
 

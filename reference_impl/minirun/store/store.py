@@ -145,8 +145,11 @@ class Store:
 
     # writing
 
-    def create(self, new: R) -> R:
+    def create(self, new: R, *, dry_run: bool = False) -> R:
         """Stores a new object: uid, creation time, generation 1 and version are filled in.
+
+        Args:
+            dry_run: give what would be stored, without a version, and store nothing.
 
         Raises:
             AlreadyExistsError: the name is taken.
@@ -158,16 +161,17 @@ class Store:
             uid=self._new_uid(),
             creation_timestamp=rfc3339(self._clock.unix_ns()),
             generation=1,
+            resource_version="",
             deletion_timestamp="",
         )
-        return self._put("ADDED", stamped, None)
+        return stamped if dry_run else self._put("ADDED", stamped, None)
 
-    def update(self, new: R) -> R:
+    def update(self, new: R, *, dry_run: bool = False) -> R:
         """Stores a changed object, or takes it away when it was being deleted and its last finalizer went.
 
         The write is refused when `metadata.resource_version` is set and is not the stored one; uid, creation
         and deletion times can't be changed. `generation` goes up by one when `spec` changed. Writing what is
-        stored already changes nothing and makes no event.
+        stored already changes nothing and makes no event. `dry_run` gives the object and stores nothing.
 
         Raises:
             NotFoundError, ConflictError
@@ -187,6 +191,8 @@ class Store:
         )
         if new == old:
             return old
+        if dry_run:
+            return new
         if was.deletion_timestamp and not meta.finalizers:
             return self._remove(new, old)
         return self._put("MODIFIED", new, old)

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Required, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import msgspec
 
@@ -26,17 +26,17 @@ FLUSH_SECONDS = 0.1
 FLUSH_BYTES = 1_000_000  # a flood is written at once: memory stays flat
 MEMORY_ENTRIES = 10_000  # kept by a store without a directory, and for a follower that does not keep up
 
-_NAMES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
-SEVERITIES = {name: 100 * rank for rank, name in enumerate(_NAMES)}
+MAX_UNIX_NS = 1 << 63  # year 2262; what an app says of times beyond is no time
+
+SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 _ALIASES = {"TRACE": "DEBUG", "WARN": "WARNING", "ERR": "ERROR", "FATAL": "CRITICAL", "PANIC": "EMERGENCY"}
-_SPECIAL = "logging.googleapis.com/"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """One entry: `message` of a text line, or the `json_payload` that is left of a structured one.
 
-    `severity` is a key of `SEVERITIES`; `pod` is the instance; `stream` is stdout or stderr.
+    `severity` is one of `SEVERITIES`; `pod` is the instance; `stream` is stdout or stderr.
     """
 
     timestamp_unix_ns: int
@@ -62,16 +62,6 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
         return message if isinstance(message, str) else msgspec.json.encode(self.json_payload).decode()
 
 
-class Origin(TypedDict, total=False):
-    """Who printed a line."""
-
-    namespace: Required[str]
-    service: str
-    configuration: str
-    revision: str
-    pod: str
-
-
 class Selection(TypedDict, total=False):
     """Which entries to read: those of a service, a revision, an instance; None or absent is any.
 
@@ -85,14 +75,14 @@ class Selection(TypedDict, total=False):
     since_unix_ns: int | None
 
 
-def parse_line(stream: str, line: bytes, unix_ns: int, **origin: Unpack[Origin]) -> LogEntry:
+def parse_line(stream: str, line: bytes, unix_ns: int, **origin: str) -> LogEntry:
     """The entry that one line of output makes.
 
     Args:
         stream: "stdout" or "stderr".
         line: the line without its end.
         unix_ns: when it came; the time of entries that do not carry a valid one.
-        origin: who printed it.
+        origin: who printed it: namespace, service, configuration, revision and pod.
     """
     fields: dict[str, object] = {"timestamp_unix_ns": unix_ns, "stream": stream, **origin}
     payload = _json_object(line)
@@ -122,12 +112,19 @@ def _take_special(payload: dict[str, object]) -> dict[str, object]:
         if value is not None:
             taken[field] = value
             del payload[key]
-    seconds, nanos = payload.get("timestampSeconds"), payload.get("timestampNanos", 0)
-    if isinstance(seconds, int) and isinstance(nanos, int):
-        taken["timestamp_unix_ns"] = seconds * SECOND_NS + nanos
-        payload.pop("timestampSeconds")
+    unix_ns = _unix_ns(payload.get("timestampSeconds"), payload.get("timestampNanos", 0))
+    if unix_ns is not None:
+        taken["timestamp_unix_ns"] = unix_ns
+        del payload["timestampSeconds"]
         payload.pop("timestampNanos", None)
     return taken
+
+
+def _unix_ns(seconds: object, nanos: object) -> int | None:
+    if not (isinstance(seconds, int) and isinstance(nanos, int)):
+        return None
+    unix_ns = seconds * SECOND_NS + nanos
+    return unix_ns if 0 <= unix_ns < MAX_UNIX_NS else None
 
 
 def _severity(value: object) -> str | None:
@@ -146,22 +143,21 @@ def _labels(value: object) -> dict[str, str] | None:
 
 def _timestamp(value: object) -> int | None:
     if isinstance(value, dict):
-        seconds, nanos = value.get("seconds"), value.get("nanos", 0)
-        return seconds * SECOND_NS + nanos if isinstance(seconds, int) and isinstance(nanos, int) else None
+        return _unix_ns(value.get("seconds"), value.get("nanos", 0))
     try:
         when = datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    return (when - _EPOCH) // timedelta(microseconds=1) * 1000 if when.tzinfo else None
+    return _unix_ns(0, (when - _EPOCH) // timedelta(microseconds=1) * 1000) if when.tzinfo else None
 
 
 _FIELDS: tuple[tuple[str, str, Callable[[object], object]], ...] = (
     ("severity", "severity", _severity),
     ("time", "timestamp_unix_ns", _timestamp),
     ("timestamp", "timestamp_unix_ns", _timestamp),
-    (_SPECIAL + "trace", "trace", _string),
-    (_SPECIAL + "spanId", "span_id", _string),
-    (_SPECIAL + "labels", "labels", _labels),
+    ("logging.googleapis.com/trace", "trace", _string),
+    ("logging.googleapis.com/spanId", "span_id", _string),
+    ("logging.googleapis.com/labels", "labels", _labels),
 )
 
 
@@ -182,12 +178,15 @@ class LogStore:
         self._unwritten: dict[tuple[str, str], list[bytes]] = {}
         self._unwritten_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._followers: set[_Follower] = set()
+        self._followers: dict[asyncio.Queue[LogEntry], Callable[[LogEntry], bool]] = {}
 
     def append(self, entry: LogEntry) -> None:
         """Adds an entry; it is on disk within `FLUSH_SECONDS`. Called on the loop's thread."""
-        for follower in self._followers:
-            follower.offer(entry)
+        for queue, wanted in self._followers.items():
+            if wanted(entry):
+                if queue.full():
+                    queue.get_nowait()
+                queue.put_nowait(entry)
         if self._directory is None:
             self._memory.append(entry)
             return
@@ -199,8 +198,8 @@ class LogStore:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
-    def append_line(self, stream: str, line: bytes, **origin: Unpack[Origin]) -> None:
-        """Adds one line that an instance printed just now."""
+    def append_line(self, stream: str, line: bytes, **origin: str) -> None:
+        """Adds one line that an instance printed just now; see `parse_line`."""
         self.append(parse_line(stream, line, self._clock.unix_ns(), **origin))
 
     def flush(self) -> None:
@@ -242,15 +241,15 @@ class LogStore:
 
         A follower that is `MEMORY_ENTRIES` behind loses the oldest.
         """
-        follower = _Follower(partial(_matches, namespace, selection))
-        self._followers.add(follower)
+        queue: asyncio.Queue[LogEntry] = asyncio.Queue(MEMORY_ENTRIES)
+        self._followers[queue] = partial(_matches, namespace, selection)
         try:
             for entry in self.read(namespace, **selection):
                 yield entry
             while True:
-                yield await follower.next()
+                yield await queue.get()
         finally:
-            self._followers.discard(follower)
+            del self._followers[queue]
 
     def remove_revision(self, namespace: str, revision: str) -> None:
         """Forgets the entries of a revision."""
@@ -260,26 +259,6 @@ class LogStore:
         if self._directory is not None:
             for suffix in (".jsonl", ".old"):
                 self._path(namespace, revision).with_suffix(suffix).unlink(missing_ok=True)
-
-
-class _Follower:
-    """The entries that one `follow` has not taken yet."""
-
-    def __init__(self, wanted: Callable[[LogEntry], bool]) -> None:
-        self._wanted = wanted
-        self._entries: deque[LogEntry] = deque(maxlen=MEMORY_ENTRIES)
-        self._wake = asyncio.Event()
-
-    def offer(self, entry: LogEntry) -> None:
-        if self._wanted(entry):
-            self._entries.append(entry)
-            self._wake.set()
-
-    async def next(self) -> LogEntry:
-        while not self._entries:
-            self._wake.clear()
-            await self._wake.wait()
-        return self._entries.popleft()
 
 
 def _time(entry: LogEntry) -> int:

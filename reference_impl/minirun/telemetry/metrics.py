@@ -7,18 +7,17 @@ metrics of queue-proxy (`revision_…`), autoscaler (`autoscaler_…`) and activ
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric, UntypedMetricFamily
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
 from minirun.model.clock import MILLISECOND_NS
 
-CONTENT_TYPE = CONTENT_TYPE_LATEST
 LATENCY_BUCKETS_MS = (
     *(5, 10, 20, 40, 60, 80, 100, 150, 200, 250, 300, 350, 400, 450, 500, 600, 700, 800, 900),
     *(1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000),
@@ -26,6 +25,9 @@ LATENCY_BUCKETS_MS = (
 _BUCKETS_NS = tuple(ms * MILLISECOND_NS for ms in LATENCY_BUCKETS_MS)
 _BOUNDS = (*(str(float(ms)) for ms in LATENCY_BUCKETS_MS), "+Inf")
 _SUM_NS = len(_BOUNDS)  # where a row of buckets keeps the sum of its latencies
+
+Rows = defaultdict[int, list[int]]
+"""Latencies of one revision in nanoseconds: a row of buckets for each status."""
 
 GAUGES = {
     "autoscaler_desired_pods": "Number of pods the autoscaler wants",
@@ -84,23 +86,18 @@ class FinishedRequest(Protocol):
     def queue_ns(self) -> int: ...
 
 
-class Histogram:
-    """Latencies of one revision in nanoseconds, by status."""
-
-    __slots__ = ("rows",)
-
-    def __init__(self) -> None:
-        self.rows: dict[int, list[int]] = {}
-
-    def observe(self, status: int, latency_ns: int) -> None:
-        row = self.rows.get(status)
-        if row is None:
-            row = self.rows[status] = [0] * (len(_BOUNDS) + 1)
-        row[bisect_left(_BUCKETS_NS, latency_ns)] += 1
-        row[_SUM_NS] += latency_ns
+def _no_rows() -> Rows:
+    return defaultdict(lambda: [0] * (_SUM_NS + 1))
 
 
-class Metrics:
+def observe(rows: Rows, status: int, latency_ns: int) -> None:
+    """Adds one latency to the row of its status."""
+    row = rows[status]
+    row[bisect_left(_BUCKETS_NS, latency_ns)] += 1
+    row[_SUM_NS] += latency_ns
+
+
+class Metrics(Collector):
     """All series of the platform, in a registry of their own; an observer of the gateway.
 
     Args:
@@ -108,58 +105,46 @@ class Metrics:
     """
 
     def __init__(self, read_gauges: GaugeReader = tuple) -> None:
-        self.registry = CollectorRegistry()
-        self.registry.register(_RevisionCollector(self))
-        ProcessCollector(registry=self.registry)
-        self.read_gauges = read_gauges
-        self.requests: dict[RevisionLabels, tuple[Histogram, Histogram]] = {}
-        self._by_key: dict[tuple[str, str], tuple[Histogram, Histogram]] = {}
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
+        self._read_gauges = read_gauges
+        self._series: dict[tuple[str, str], tuple[RevisionLabels, Rows, Rows]] = {}
 
     def request_done(self, record: FinishedRequest) -> None:
         """Counts a request: its whole latency, and, without the wait for a slot, that of the application."""
         to = record.destination
-        series = self._by_key.get((to.namespace, to.revision))
+        series = self._series.get((to.namespace, to.revision))
         if series is None:
-            series = self._by_key[to.namespace, to.revision] = Histogram(), Histogram()
-            self.requests[RevisionLabels(to.namespace, to.service, to.configuration, to.revision)] = series
+            labels = RevisionLabels(to.namespace, to.service, to.configuration, to.revision)
+            series = self._series[to.namespace, to.revision] = labels, _no_rows(), _no_rows()
         latency_ns = record.latency_ns
-        series[0].observe(record.status, latency_ns)
-        series[1].observe(record.status, latency_ns - record.queue_ns)
+        observe(series[1], record.status, latency_ns)
+        observe(series[2], record.status, latency_ns - record.queue_ns)
 
     def remove_revision(self, namespace: str, revision: str) -> None:
         """Drops the series of a revision that is gone."""
-        self._by_key.pop((namespace, revision), None)
-        for labels in [k for k in self.requests if (k.namespace, k.revision) == (namespace, revision)]:
-            del self.requests[labels]
+        self._series.pop((namespace, revision), None)
 
     def exposition(self) -> bytes:
-        """The body of a scrape; its type is `CONTENT_TYPE`."""
-        return generate_latest(self.registry)
-
-
-class _RevisionCollector(Collector):
-    """Makes Prometheus samples of what `Metrics` holds and reads."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def describe(self) -> Iterator[Metric]:
-        return iter(())
+        """The body of a scrape, in Prometheus' text format."""
+        return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
-        series = list(self._metrics.requests.items())
-        yield from _request_families("revision", "queue-proxy", [(k, whole) for k, (whole, _) in series])
-        yield from _request_families("revision_app", "the container", [(k, app) for k, (_, app) in series])
+        """The series as Prometheus' samples."""
+        series = list(self._series.values())
+        yield from _request_families("revision", "queue-proxy", [(of, whole) for of, whole, _ in series])
+        yield from _request_families("revision_app", "the container", [(of, app) for of, _, app in series])
         families = {name: GaugeMetricFamily(name, text, labels=LABELS) for name, text in GAUGES.items()}
-        for labels, values in self._metrics.read_gauges():
+        for labels, values in self._read_gauges():
             for name, value in values.items():
                 families[name].add_metric(labels, value)
         yield from families.values()
 
 
 def _request_families(
-    prefix: str, where: str, histograms: Sequence[tuple[RevisionLabels, Histogram]]
-) -> Iterator[Metric]:
+    prefix: str, where: str, series: Sequence[tuple[RevisionLabels, Rows]]
+) -> tuple[Metric, Metric]:
     """`PREFIX_request_count` and `PREFIX_request_latencies` (milliseconds), as routed to `where`."""
     names = (*LABELS, "response_code", "response_code_class")
     # Untyped: Prometheus' own counters must end in _total, and Knative's do not.
@@ -167,11 +152,11 @@ def _request_families(
     latency = HistogramMetricFamily(
         f"{prefix}_request_latencies", f"Response times in ms, {where}", labels=names
     )
-    for labels, histogram in histograms:
-        for status, row in histogram.rows.items():
+    for labels, rows in series:
+        for status, row in rows.items():
             values = (*labels, str(status), f"{status // 100}xx")
             cumulated = list(accumulate(row[:_SUM_NS]))
             count.add_metric(values, cumulated[-1])
             buckets = list(zip(_BOUNDS, cumulated, strict=True))
             latency.add_metric(values, buckets, sum_value=row[_SUM_NS] / MILLISECOND_NS)
-    yield from (count, latency)
+    return count, latency

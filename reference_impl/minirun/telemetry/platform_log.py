@@ -14,7 +14,6 @@ from pathlib import Path
 import msgspec
 
 FILE_NAME = "platform.log"
-_HUMAN = logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S")
 
 
 class JSONFormatter(logging.Formatter):
@@ -32,8 +31,8 @@ class JSONFormatter(logging.Formatter):
         return msgspec.json.encode(entry).decode()
 
 
-def configure(directory: Path | None, level: int = logging.INFO) -> None:
-    """Sends the platform's log to stderr (warnings and worse) and to `directory/platform.log` (`level`).
+def configure(directory: Path) -> None:
+    """Sends the platform's log to stderr (warnings and worse) and to `directory/platform.log` (INFO too).
 
     Call it once a process; calling it again replaces what the last call set up.
     """
@@ -43,14 +42,11 @@ def configure(directory: Path | None, level: int = logging.INFO) -> None:
         old.close()
     people = logging.StreamHandler(sys.stderr)
     people.setLevel(logging.WARNING)
-    people.setFormatter(_HUMAN)
+    people.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S"))
+    directory.mkdir(parents=True, exist_ok=True)
+    file = RotatingFileHandler(directory / FILE_NAME, maxBytes=10_000_000, backupCount=1, encoding="utf-8")
+    file.setFormatter(JSONFormatter())
     root.addHandler(people)
-    root.setLevel(level)
+    root.addHandler(file)
+    root.setLevel(logging.INFO)
     root.propagate = False
-    if directory is not None:
-        directory.mkdir(parents=True, exist_ok=True)
-        file = RotatingFileHandler(
-            directory / FILE_NAME, maxBytes=10_000_000, backupCount=1, encoding="utf-8"
-        )
-        file.setFormatter(JSONFormatter())
-        root.addHandler(file)

@@ -142,13 +142,12 @@ def _advance(old: ConfigurationRollout, target: ConfigurationRollout, now_ns: in
     if not shares or [share.revision_name for share in shares] == [latest.revision_name]:
         return target
     if shares[-1].revision_name != latest.revision_name:  # a newer revision: start with 1 %
-        return msgspec.structs.replace(
-            target, revisions=_move(shares, latest.revision_name, 0, 1), step_params=StepParams(now_ns)
-        )
+        shares = _move(shares, latest.revision_name, 1)
+        return msgspec.structs.replace(target, revisions=shares, step_params=StepParams(now_ns))
     # Knative keeps a step larger than a target that shrank, and then discards its own annotation as invalid.
     params = msgspec.structs.replace(old.step_params, size=min(old.step_params.size, target.percent))
     if params.size and now_ns >= params.next_step_ns:
-        shares = _move(shares[:-1], latest.revision_name, shares[-1].percent, params.size)
+        shares = _move(shares, latest.revision_name, params.size)
         if len(shares) == 1:
             return target
         params = msgspec.structs.replace(params, next_step_ns=now_ns + params.step_ns)
@@ -157,27 +156,27 @@ def _advance(old: ConfigurationRollout, target: ConfigurationRollout, now_ns: in
 
 def _fit(old: ConfigurationRollout, percent: int) -> tuple[RevisionShare, ...]:
     """The old shares for a new sum: more goes to the newest revision, less is taken from the oldest."""
-    shares = list(old.revisions)
-    excess = old.percent - percent
-    if excess < 0 and shares:
-        shares[-1] = msgspec.structs.replace(shares[-1], percent=shares[-1].percent - excess)
-    while excess > 0 and shares:
-        taken = min(shares[0].percent, excess)
-        excess -= taken
-        if taken < shares[0].percent:
-            shares[0] = msgspec.structs.replace(shares[0], percent=shares[0].percent - taken)
-        else:
-            del shares[0]
-    return tuple(shares)
+    more = percent - old.percent
+    if more <= 0 or not old.revisions:
+        return _without(old.revisions, -more)
+    *older, newest = old.revisions
+    return (*older, RevisionShare(newest.revision_name, newest.percent + more))
 
 
-def _move(shares: Iterable[RevisionShare], newest: str, has: int, percent: int) -> tuple[RevisionShare, ...]:
-    """Move `percent` to the newest revision, which `has` some, from the youngest of the others first."""
+def _move(shares: tuple[RevisionShare, ...], newest: str, percent: int) -> tuple[RevisionShare, ...]:
+    """Move `percent` to the newest revision, from the youngest of the others first."""
+    others = [share for share in shares if share.revision_name != newest]
+    kept = _without(reversed(others), percent)[::-1]
+    whole, left = (sum(share.percent for share in group) for group in (shares, kept))
+    return (*kept, RevisionShare(newest, whole - left))
+
+
+def _without(shares: Iterable[RevisionShare], percent: int) -> tuple[RevisionShare, ...]:
+    """What is left of the shares when `percent` is taken, from the first of them first."""
     kept: list[RevisionShare] = []
-    left = percent
-    for share in reversed(tuple(shares)):
-        taken = min(share.percent, left)
-        left -= taken
+    for share in shares:
+        taken = min(share.percent, percent)
+        percent -= taken
         if taken < share.percent:
-            kept.insert(0, RevisionShare(share.revision_name, share.percent - taken))
-    return (*kept, RevisionShare(newest, has + percent - left))
+            kept.append(RevisionShare(share.revision_name, share.percent - taken))
+    return tuple(kept)

@@ -5,9 +5,8 @@ Each route answers on its public host `NAME.NAMESPACE.DOMAIN` and, inside, on `N
 of a Route's KIngress (pkg/reconciler/route/resources/ingress.go) and the header `Knative-Serving-Tag`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from minirun.traffic.split import TrafficSplit
 
@@ -23,7 +22,6 @@ class RouteEntry:
 
     namespace: str
     name: str
-    cluster_local: bool
     tags: dict[str, "Match"] = field(default_factory=dict)
 
 
@@ -34,15 +32,6 @@ class Match:
     entry: RouteEntry
     tag: str
     split: TrafficSplit
-
-
-class _Claim(NamedTuple):
-    """One route's wish for a host, of which the smallest wins: c's tag a-b and b-c's tag a want the same."""
-
-    rank: int  # 0: the route's own host, 1: a tag's, 2: an extra one
-    namespace: str
-    name: str
-    match: Match
 
 
 def normalise_host(host: str) -> str:
@@ -63,8 +52,8 @@ class RouteTable:
 
     def __init__(self, domain: str) -> None:
         self._domain = domain
-        self._claims: dict[str, list[_Claim]] = {}
-        self._hosts: dict[tuple[str, str], dict[str, _Claim]] = {}
+        self._claims: dict[str, list[Match]] = {}  # by host
+        self._hosts: dict[tuple[str, str], dict[str, Match]] = {}  # by route
         self._cache: dict[str, Match] = {}  # by the host as clients spell it
 
     def lookup(self, host: str, tag: str | None = None) -> Match | None:
@@ -88,7 +77,6 @@ class RouteTable:
         *,
         cluster_local: bool = False,
         domain: str | None = None,
-        hosts: Iterable[str] = (),
     ) -> None:
         """Add or replace a route; a split that did not change goes on where it was.
 
@@ -97,12 +85,10 @@ class RouteTable:
             tags: the same for each tag.
             cluster_local: answer on the cluster's hosts only (label networking.knative.dev/visibility).
             domain: instead of the table's, for this route.
-            hosts: more public hosts, such as domain mappings.
         """
-        replaced = self._hosts.get((namespace, name), {}).values()
-        old = {claim.match.tag: claim.match.split for claim in replaced}
+        old = {match.tag: match.split for match in self._hosts.get((namespace, name), {}).values()}
         self.remove_route(namespace, name)
-        entry = RouteEntry(namespace, name, cluster_local)
+        entry = RouteEntry(namespace, name)
         claimed = self._hosts[namespace, name] = {}
         suffixes = CLUSTER_SUFFIXES if cluster_local else (*CLUSTER_SUFFIXES, f".{domain or self._domain}")
         for tag, targets in {"": traffic, **(tags or {})}.items():
@@ -114,18 +100,15 @@ class RouteTable:
             match = Match(entry, tag, split)
             if tag:
                 entry.tags[tag] = match
-            elif not cluster_local:
-                claimed |= dict.fromkeys(map(normalise_host, hosts), _Claim(2, namespace, name, match))
-            label = f"{tag}-{name}.{namespace}" if tag else f"{name}.{namespace}"
-            claim = _Claim(1 if tag else 0, namespace, name, match)
-            claimed |= {(label + suffix).lower(): claim for suffix in suffixes}
-        for host, claim in claimed.items():
-            self._claims.setdefault(host, []).append(claim)
+            label = f"{tag}-{name}" if tag else name
+            claimed |= {f"{label}.{namespace}{suffix}".lower(): match for suffix in suffixes}
+        for host, match in claimed.items():
+            self._claims.setdefault(host, []).append(match)
 
     def remove_route(self, namespace: str, name: str) -> None:
         """Forget a route, known or not."""
-        for host, claim in self._hosts.pop((namespace, name), {}).items():
-            self._claims[host].remove(claim)
+        for host, match in self._hosts.pop((namespace, name), {}).items():
+            self._claims[host].remove(match)
             if not self._claims[host]:
                 del self._claims[host]
         self._cache.clear()
@@ -136,5 +119,7 @@ class RouteTable:
             return None
         if len(self._cache) >= CACHED_HOSTS:  # spellings are the clients' choice: bound them
             self._cache.clear()
-        match = self._cache[host] = min(claims, key=lambda claim: claim[:3]).match
+        # c's tag a-b and b-c's tag a want the same host as a route a-b-c, which has the first right to it.
+        match = min(claims, key=lambda each: (each.tag != "", each.entry.namespace, each.entry.name))
+        self._cache[host] = match
         return match

@@ -1,6 +1,5 @@
 """Capacity, assignment, subset, policies, reporter and throttler: the activator's pure decisions."""
 
-import gzip
 import json
 from collections import Counter
 from pathlib import Path
@@ -19,11 +18,11 @@ from minirun.activation.policies import (
     first_available,
     policy_for,
 )
-from minirun.activation.replay import replay_throttler
 from minirun.activation.reporter import FIRST_REQUEST, ActivatorStat, ConcurrencyReporter
 from minirun.activation.subset import choose_subset
 from minirun.activation.throttler import RevisionThrottler
 from minirun.model.clock import SECOND_NS
+from minirun.replay import replay_file
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors" / "throttler.jsonl.gz"
 
@@ -33,18 +32,17 @@ def _trackers(count: int, concurrency: int) -> list[Tracker]:
 
 
 def test_every_recorded_answer_of_knatives_activator_is_the_same() -> None:
-    with gzip.open(VECTORS, "rt") as lines:
-        results = [replay_throttler(json.loads(line)) for line in lines]
-    assert [sentence for _, differences in results for sentence in differences] == []
-    assert sum(steps for steps, _ in results) == 2_467
+    report = replay_file(VECTORS)
+    assert (report.steps, report.differences) == (2_467, [])
 
 
-def test_a_replay_says_what_differs() -> None:
+def test_a_replay_says_what_differs(tmp_path: Path) -> None:
     case = {"kind": "capacity", "cc": 1, "backends": 1, "trackers": 0, "activators": 1, "want": 7}
-    assert replay_throttler(case) == (
-        1,
-        ["capacity of {'cc': 1, 'backends': 1, 'trackers': 0, 'activators': 1}: got 1, want 7"],
-    )
+    (tmp_path / "case.json").write_text(json.dumps(case))
+    assert replay_file(tmp_path / "case.json").differences == [
+        "capacity step 0, given {'cc': 1, 'backends': 1, 'trackers': 0, 'activators': 1}:"
+        " want: came 1, expected 7"
+    ]
 
 
 @given(st.integers(0, 40), st.integers(1, 12))

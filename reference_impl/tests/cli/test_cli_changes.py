@@ -1,6 +1,5 @@
 """What the options of deploy, traffic, apply and export make of a Service: pure changes."""
 
-import random
 
 import click
 import pytest
@@ -33,7 +32,7 @@ LIVE = replace(
 
 def changed(service: Service, **changes: object) -> Service:
     given = {"env": {}, "annotations": {}} | changes
-    return changed_service(service, Changes(**given), NOW, random.Random(1))  # type: ignore[arg-type]
+    return changed_service(service, Changes(**given), NOW)  # type: ignore[arg-type]
 
 
 def container(service: Service) -> Container:

@@ -12,35 +12,27 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from minirun.concurrency.breaker import Admission, Breaker, InfiniteBreaker
-from minirun.concurrency.replay import replay_breaker, replay_reqstats
+from minirun.concurrency.breaker import Admission, Breaker
+from minirun.replay import replay_file
 
 VECTORS = Path(__file__).parents[1] / "data" / "vectors"
 
 
-def _cases(name: str) -> list[dict[str, object]]:
-    with gzip.open(VECTORS / f"{name}.jsonl.gz", "rt") as lines:
-        return [json.loads(line) for line in lines]
+@pytest.mark.parametrize(("name", "steps"), [("breaker", 3_835), ("reqstats", 1_922)])
+def test_every_recorded_step_of_knative_is_answered_the_same(name: str, steps: int) -> None:
+    report = replay_file(VECTORS / f"{name}.jsonl.gz")
+    assert (report.steps, report.differences) == (steps, [])
 
 
-@pytest.mark.parametrize(
-    ("name", "replay", "steps"),
-    [("breaker", replay_breaker, 3_835), ("reqstats", replay_reqstats, 1_922)],
-)
-def test_every_recorded_step_of_knative_is_answered_the_same(
-    name: str, replay: Callable[[dict[str, object]], tuple[int, list[str]]], steps: int
-) -> None:
-    results = [replay(case) for case in _cases(name)]
-    assert [sentence for _, differences in results for sentence in differences] == []
-    assert sum(done for done, _ in results) == steps
-
-
-def test_a_replay_ends_where_the_breaker_differs_and_says_how() -> None:
-    case = _cases("breaker")[0]
+def test_a_replay_ends_where_the_breaker_differs_and_says_how(tmp_path: Path) -> None:
+    with gzip.open(VECTORS / "breaker.jsonl.gz", "rt") as lines:
+        case = json.loads(next(lines))
     case["initialCapacity"] = 0
-    steps, (difference,) = replay_breaker(case)
-    assert steps == 1
-    assert "step 1 (maybe): got ['wait', 0, 1, 1, 0" in difference
+    (tmp_path / "breaker.json").write_text(json.dumps(case))
+    report = replay_file(tmp_path / "breaker.json")
+    (difference,) = report.differences
+    assert report.steps == 1
+    assert "step 0, given maybe: res: came 'wait', expected 'run'; running: came 0, expected 1" in difference
 
 
 class _AgainstTheSpecification(RuleBasedStateMachine):
@@ -165,13 +157,13 @@ def test_giving_up_costs_the_same_in_a_long_queue_as_in_a_short_one() -> None:
     assert long < 10 * short
 
 
-def test_an_infinite_breaker_holds_everyone_at_zero_and_nobody_above() -> None:
-    breaker, woken = InfiniteBreaker(), list[str]()
+def test_an_endless_capacity_holds_nobody_and_none_holds_everyone() -> None:
+    breaker, woken = Breaker(10_000, 2**31 - 1, 0), list[str]()
     wakes = {name: partial(woken.append, name) for name in "abc"}
     assert {breaker.enter(wake) for wake in wakes.values()} == {Admission.WAIT}
     breaker.cancel(wakes["b"])
     breaker.resize(2**31 - 1)
-    assert (woken, breaker.capacity, breaker.running, breaker.waiting) == (["a", "c"], 1, 2, 0)
+    assert (woken, breaker.capacity, breaker.running, breaker.waiting) == (["a", "c"], 2**31 - 1, 2, 0)
     assert breaker.enter(wakes["b"]) is Admission.RUN
     breaker.resize(0)
     breaker.leave()

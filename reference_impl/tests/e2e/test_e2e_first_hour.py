@@ -37,7 +37,7 @@ def test_an_app_that_does_not_listen_fails_with_that_sentence_and_its_last_lines
         "--image",
         "crash",
         "--env",
-        "MODE=never-listen",
+        "CRASH=never-listen",
         "--annotation",
         "serving.knative.dev/progress-deadline=3s",
         check=False,

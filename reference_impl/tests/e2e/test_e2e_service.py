@@ -61,7 +61,7 @@ def test_a_prober_sees_only_200_while_the_image_is_replaced(platform: Platform) 
 
 def test_a_bad_deploy_says_why_and_does_not_take_traffic_from_a_working_revision(platform: Platform) -> None:
     platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=good")
-    failed = platform.minirun("deploy", "hello", "--image", "crash", "--env", "MODE=exit", check=False)
+    failed = platform.minirun("deploy", "hello", "--image", "crash", "--env", "CRASH=exit:3", check=False)
     assert failed.returncode != 0
     assert "hello-00002" in failed.stderr
     assert "good" in platform.get("hello").text

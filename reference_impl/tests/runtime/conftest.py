@@ -122,7 +122,7 @@ class Workbench:
 async def opened(folder: Path, warm_size: int) -> AsyncIterator[Workbench]:
     bench = Workbench(folder, warm_size)
     await bench.runtime.open()
-    await bench.runtime.warmed()
+    await bench.runtime.pool.filled()
     yield bench
     await bench.close()
 

@@ -39,7 +39,7 @@ COMMANDS = [
 async def run(bench, spec) -> tuple[bool, int, list[tuple[str, bytes]]]:
     """Runs an app to its end: whether its process had been warm, the exit code, the output by stream."""
     lines: list[tuple[str, bytes]] = []
-    idle = {child.pid for child in bench.runtime._pool._idle}
+    idle = {child.pid for child in bench.runtime.pool._idle}
     process = await bench.runtime.start(spec, lambda stream, line: lines.append((stream, line)))
     code = (await process.wait()).code
     return process.pid in idle, code, sorted(lines, key=lambda line: line[0])
@@ -48,7 +48,7 @@ async def run(bench, spec) -> tuple[bool, int, list[tuple[str, bytes]]]:
 async def run_both(bench, spec):
     """The results of a warm and of a plain start."""
     warm = await run(bench, spec)
-    await bench.runtime._pool.close()
+    await bench.runtime.pool.close()
     plain = await run(bench, spec)
     assert (warm[0], plain[0]) == (True, False)
     return warm[1:], plain[1:]
@@ -89,10 +89,10 @@ async def test_an_app_ends_alike_after_a_warm_and_a_plain_start(warm_bench, sour
 
 async def test_the_sample_starts_from_the_pool_which_is_filled_again_once_it_is_ready(warm_bench):
     first = warm_bench.start("hello")
-    assert not warm_bench.runtime._pool._idle or (await first.ready()).ready
+    assert not warm_bench.runtime.pool._idle or (await first.ready()).ready
     await first.ready()
-    await warm_bench.runtime.warmed()
-    assert len(warm_bench.runtime._pool._idle) == 1
+    await warm_bench.runtime.pool.filled()
+    assert len(warm_bench.runtime.pool._idle) == 1
     second = warm_bench.start("hello")
     await second.ready()
     assert second.instance.state.stage is Stage.READY
@@ -142,9 +142,9 @@ async def main(data, app):
     bundle = SimpleNamespace(folder=Path(app), command=("python", "main.py"), env=())
     runtime = ProcessRuntime(Path(data), lambda image: bundle, random.Random(1), warm_size=2)
     await runtime.open()
-    await runtime.warmed()
+    await runtime.pool.filled()
     heard = asyncio.Event()
-    pids = [child.pid for child in runtime._pool._idle]
+    pids = [child.pid for child in runtime.pool._idle]
     spec = InstanceSpec("default", "pod", "uid", "s", "s", "s-1", "image")
     await runtime.start(spec, lambda stream, line: (print(line.decode()), heard.set()))
     await heard.wait()

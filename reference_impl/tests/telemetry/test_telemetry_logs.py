@@ -85,6 +85,15 @@ def test_a_special_field_that_is_malformed_stays_in_the_payload() -> None:
 
 
 @pytest.mark.parametrize(
+    "time",
+    [b'"timestampSeconds": 300000000000', b'"timestamp": {"seconds": -1}', b'"time": "0001-01-01T00:00Z"'],
+)
+def test_a_time_that_no_calendar_of_ours_can_show_is_none(time: bytes) -> None:
+    got = parse(b'{"message": "x", ' + time + b"}")
+    assert (got.timestamp_unix_ns, len(got.json_payload or {})) == (5, 2)
+
+
+@pytest.mark.parametrize(
     "line", [b"[1, 2]", b'"text"', b'{"half": ', b"17", b"", b'{"a": NaN}', b'{"\xff": 1}']
 )
 def test_what_is_not_a_json_object_is_text(line: bytes) -> None:

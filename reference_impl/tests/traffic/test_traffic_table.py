@@ -73,16 +73,17 @@ def test_setting_the_same_traffic_again_goes_on_where_the_split_was() -> None:
     assert picked.count("r2") == 10
 
 
-def test_a_routes_own_host_goes_before_the_same_host_of_a_tag_or_a_mapping_whoever_came_first() -> None:
+def test_a_routes_own_host_goes_before_the_same_host_of_a_tag_whoever_came_first() -> None:
     table = RouteTable("example.com")
     table.set_route("default", "c", [("c1", 100)], {"a-b": [("tagged", 100)]})
-    table.set_route("other", "thief", [("t1", 100)], hosts=["a-b-c.default.example.com", "Shop.example.org"])
-    assert _revision(table, "a-b-c.default.example.com") == "tagged"
+    table.set_route("default", "b-c", [("b1", 100)], {"a": [("later", 100)]})
+    assert _revision(table, "a-b-c.default.example.com") == "later"
     table.set_route("default", "a-b-c", [("own", 100)])
     assert _revision(table, "a-b-c.default.example.com") == "own"
     table.remove_route("default", "a-b-c")
+    assert _revision(table, "a-b-c.default.example.com") == "later"
+    table.remove_route("default", "b-c")
     assert _revision(table, "a-b-c.default.example.com") == "tagged"
-    assert _revision(table, "shop.example.org") == "t1"
 
 
 def test_a_route_whose_traffic_is_all_on_tags_has_no_host_of_its_own() -> None:
