@@ -32,14 +32,12 @@ class ConcurrencyReporter:
 
     def on_arrival(self, now_ns: int) -> ActivatorStat | None:
         """Count a request from now on; the stat to send at once if the revision was silent."""
-        stats = self._stats
-        if stats is not None:
-            stats.enter(now_ns)
-            return None
-        self._stats = stats = RequestStats(now_ns)
-        self._first = 1
+        stats, announced = self._stats, None
+        if stats is None:
+            self._stats = stats = RequestStats(now_ns)
+            self._first, announced = 1, FIRST_REQUEST
         stats.enter(now_ns)
-        return FIRST_REQUEST
+        return announced
 
     def on_done(self, now_ns: int) -> None:
         """A request that arrived is answered or has given up."""

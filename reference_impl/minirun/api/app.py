@@ -75,7 +75,9 @@ class API:
             Route("/apis/minirun.dev/v1/namespaces/{namespace}/logentries", logs.entries),
             Route("/{path:path}", self._resource, methods=METHODS),
         ]
-        self.app: ASGIApp = Guard(Starlette(routes=routes, exception_handlers=_HANDLERS), token, hosts)
+        self.app: ASGIApp = Guard(
+            Starlette(routes=routes, exception_handlers={StatusError: _refused}), token, hosts
+        )
 
     def close(self) -> None:
         """Ends open watches; the server calls it when it stops."""
@@ -100,6 +102,3 @@ class API:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, StatusError)
     return error.response()
-
-
-_HANDLERS: Final = {StatusError: _refused}

@@ -63,7 +63,7 @@ class KubernetesAPI:
             ("GET", False): self._list,
             ("POST", False): self._create,
             ("PUT", True): self._update,
-            ("PATCH", True): self._patch,
+            ("PATCH", True): self._update,
             ("DELETE", True): self._delete,
             ("DELETE", False): self._delete_collection,
         }
@@ -104,7 +104,8 @@ class KubernetesAPI:
         page = found[:limit] if limit else found
         metadata: dict[str, object] = {"resourceVersion": version}
         if len(page) < len(found):
-            metadata["continue"] = _token(version, page[-1].key)
+            resume_at = "\n".join((version, *page[-1].key))
+            metadata["continue"] = base64.urlsafe_b64encode(resume_at.encode()).decode()
             metadata["remainingItemCount"] = len(found) - len(page)
         return self._collection(target.kind, page, metadata)
 
@@ -128,10 +129,9 @@ class KubernetesAPI:
             )
         document = await read_document(request, JSON)
         new, warnings = admit(self._store, target, document, None, _field_validation(request))
-        meta = new.metadata
-        if not meta.name:
+        if not new.metadata.name:
             suffix = "".join(self._rng.choices(SUFFIX_LETTERS, k=5))
-            new = with_meta(new, name=meta.generate_name[:NAME_PREFIX_MAX] + suffix)
+            new = with_meta(new, name=new.metadata.generate_name[:NAME_PREFIX_MAX] + suffix)
         try:
             stored = self._store.create(new, dry_run=is_dry_run(request))
         except AlreadyExistsError:
@@ -139,20 +139,14 @@ class KubernetesAPI:
         return written(msgspec.json.encode(stored), warnings, 201)
 
     async def _update(self, request: Request, target: Target) -> Response:
-        document = await read_document(request, JSON)
-        return self._replace(request, target, document, self._find(target))
-
-    async def _patch(self, request: Request, target: Target) -> Response:
-        patch = await read_document(request, MERGE_PATCH)
+        """PUT, and PATCH: without a version in it, a patch is merged into whatever is stored now."""
+        patched = request.method == "PATCH"
+        document = await read_document(request, MERGE_PATCH if patched else JSON)
         old = self._find(target)
-        merged = merge_patch(msgspec.to_builtins(old), patch)
-        assert isinstance(merged, dict)
-        # Without a version in the patch the merge is made on what is stored now, whatever that is.
-        return self._replace(request, target, merged, old)
-
-    def _replace(
-        self, request: Request, target: Target, document: dict[str, object], old: Resource
-    ) -> Response:
+        if patched:
+            merged = merge_patch(msgspec.to_builtins(old), document)
+            assert isinstance(merged, dict)
+            document = merged
         new, warnings = admit(self._store, target, document, old, _field_validation(request))
         try:
             stored = self._store.update(new, dry_run=is_dry_run(request))
@@ -235,10 +229,6 @@ async def _delete_options(request: Request) -> DeleteOptions:
 
 def _field_validation(request: Request) -> str:
     return request.query_params.get("fieldValidation", "")
-
-
-def _token(version: str, key: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode("\n".join((version, *key)).encode()).decode()
 
 
 def _resume(token: str, version: str) -> tuple[tuple[str, str], str]:

@@ -5,8 +5,8 @@ severity, payload and trace; it is listed and watched as a kind is, selected by 
 Counterparts: the kubelet's log endpoint; Cloud Logging behind Cloud Run.
 """
 
-from collections.abc import AsyncGenerator, Mapping
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Callable, Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from minirun.api.requests import JSON, LineStream, is_true, json_response, whole
 from minirun.api.selectors import parse_selector
 from minirun.api.status import StatusError, not_found
 from minirun.model.clock import SECOND_NS, Clock
+from minirun.model.meta import rfc3339
 from minirun.model.resources import KIND_OF, MINIRUN, Pod
 from minirun.store.store import Store
 from minirun.telemetry.logs import LogEntry, LogStore, Selection
@@ -43,11 +44,10 @@ class LogsAPI:
         if self._store.find(Pod, namespace, pod) is None:
             raise not_found(KIND_OF[Pod], pod)
         selection = self._selection(request, {"pod": pod})
-        stamped = is_true(request, "timestamps")
+        line = partial(_text, stamped=is_true(request, "timestamps"))
         if is_true(request, "follow"):
-            return LineStream(self._follow_text(namespace, selection, stamped), "text/plain")
-        lines = (_text(entry, stamped) for entry in self._logs.read(namespace, **selection))
-        return Response(b"".join(lines), media_type="text/plain")
+            return LineStream(self._follow(namespace, selection, line), "text/plain")
+        return Response(b"".join(map(line, self._logs.read(namespace, **selection))), media_type="text/plain")
 
     async def entries(self, request: Request) -> Response:
         """A list of LogEntry objects; with `watch=true` a stream of those there are and those that come."""
@@ -62,8 +62,8 @@ class LogsAPI:
             labels[name] = next(iter(requirement.values or ()))
         selection = self._selection(request, labels)
         if is_true(request, "watch"):
-            return LineStream(self._follow_objects(namespace, selection), JSON)
-        items = [_object(entry) for entry in self._logs.read(namespace, **selection)]
+            return LineStream(self._follow(namespace, selection, _added), JSON)
+        items = list(map(_object, self._logs.read(namespace, **selection)))
         body = {"kind": "LogEntryList", "apiVersion": MINIRUN, "metadata": {}, "items": items}
         return json_response(msgspec.json.encode(body))
 
@@ -78,27 +78,24 @@ class LogsAPI:
             selection["since_unix_ns"] = self._clock.unix_ns() - since_ns
         return selection
 
-    async def _follow_text(
-        self, namespace: str, selection: Selection, stamped: bool
+    async def _follow(
+        self, namespace: str | None, selection: Selection, line: Callable[[LogEntry], bytes]
     ) -> AsyncGenerator[bytes, None]:
         async for entry in self._logs.follow(namespace, **selection):
-            yield _text(entry, stamped)
-
-    async def _follow_objects(
-        self, namespace: str | None, selection: Selection
-    ) -> AsyncGenerator[bytes, None]:
-        async for entry in self._logs.follow(namespace, **selection):
-            yield msgspec.json.encode({"type": "ADDED", "object": _object(entry)}) + b"\n"
+            yield line(entry)
 
 
 def _timestamp(unix_ns: int) -> str:
-    seconds, nanos = divmod(unix_ns, SECOND_NS)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"
+    return f"{rfc3339(unix_ns)[:-1]}.{unix_ns % SECOND_NS:09d}Z"
 
 
 def _text(entry: LogEntry, stamped: bool) -> bytes:
     text = f"{_timestamp(entry.timestamp_unix_ns)} {entry.text}" if stamped else entry.text
     return text.encode() + b"\n"
+
+
+def _added(entry: LogEntry) -> bytes:
+    return msgspec.json.encode({"type": "ADDED", "object": _object(entry)}) + b"\n"
 
 
 def _object(entry: LogEntry) -> dict[str, object]:

@@ -76,11 +76,8 @@ def _names(annotations: Mapping[str, str]) -> Iterator[AnnotationError]:
     if class_name.endswith(".autoscaling.knative.dev") and class_name not in (KPA_CLASS, HPA_CLASS):
         yield AnnotationError(f"invalid value: {class_name}", (PREFIX + "class",))
     metric = annotations.get(PREFIX + "metric", CONCURRENCY)
-    if (
-        metric not in (CONCURRENCY, RPS)
-        if class_name == KPA_CLASS
-        else class_name == HPA_CLASS and not metric
-    ):
+    allowed = {KPA_CLASS: metric in (CONCURRENCY, RPS), HPA_CLASS: metric != ""}
+    if not allowed.get(class_name, True):
         yield AnnotationError(f"invalid value: {metric}", (PREFIX + "metric",))
     key, algorithm = find_annotation(annotations, "metric-aggregation-algorithm") or ("", "")
     if class_name == KPA_CLASS and algorithm not in ALGORITHMS:
@@ -121,14 +118,14 @@ def _scales(annotations: Mapping[str, str], settings: AutoscalerSettings) -> Ite
             yield AnnotationError(f"expected 1 <= {high} <= {limit}", (found[0],))
         elif high == 0:
             yield AnnotationError(f"max-scale=0 (unlimited), must be less than {limit}", (found[0],))
-    scale = read(annotations, "activation-scale", parse_int32, None)
-    key = PREFIX + "activation-scale"
-    if scale is not None and low > scale:
-        yield AnnotationError(f"min-scale={low} is greater than activation-scale={scale}", (key,))
-    elif scale is not None and high and high < scale:
-        yield AnnotationError(f"max-scale={high} is less than activation-scale={scale}", (key,))
-    elif scale is not None and scale < 2:
-        yield AnnotationError(f"activation-scale={scale} must be greater than 1", (key,))
+    if (scale := read(annotations, "activation-scale", parse_int32, None)) is not None:
+        key = PREFIX + "activation-scale"
+        if low > scale:
+            yield AnnotationError(f"min-scale={low} is greater than activation-scale={scale}", (key,))
+        elif high and high < scale:
+            yield AnnotationError(f"max-scale={high} is less than activation-scale={scale}", (key,))
+        elif scale < 2:
+            yield AnnotationError(f"activation-scale={scale} must be greater than 1", (key,))
     key, text = find_annotation(annotations, "initial-scale") or ("", "")
     initial = read(annotations, "initial-scale", parse_int32, 1)
     if initial < 0:

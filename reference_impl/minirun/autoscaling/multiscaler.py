@@ -39,10 +39,10 @@ class Snapshot(NamedTuple):
 class _Scaler:
     """One revision's decider, what feeds it, and its last decision."""
 
-    __slots__ = ("decider", "due_ns", "key", "metrics", "status")
+    __slots__ = ("decider", "key", "metrics", "status")
 
-    def __init__(self, key: str, decider: Decider, metrics: RevisionMetrics, due_ns: int) -> None:
-        self.key, self.decider, self.metrics, self.due_ns = key, decider, metrics, due_ns
+    def __init__(self, key: str, decider: Decider, metrics: RevisionMetrics) -> None:
+        self.key, self.decider, self.metrics = key, decider, metrics
         self.status = DeciderStatus(-1, _initial_excess(decider.spec))
 
 
@@ -76,9 +76,8 @@ class MultiScaler:
         scaler = self._scalers.get(key)
         if scaler is None:
             decider = Decider(decider_spec, now_ns, self._ready_count(key))
-            scaler = _Scaler(key, decider, RevisionMetrics(metric_spec), now_ns + TICK_NS)
-            self._scalers[key] = scaler
-            self._schedule(scaler)
+            scaler = self._scalers[key] = _Scaler(key, decider, RevisionMetrics(metric_spec))
+            self._schedule(scaler, now_ns + TICK_NS)
         else:
             scaler.decider.spec = decider_spec
             if metric_spec.scaling_metric == scaler.metrics.spec.scaling_metric:
@@ -124,16 +123,13 @@ class MultiScaler:
         """Run every decider that is due. Beats that were missed are left out, the phase is kept."""
         due = self._due
         while due and due[0][0] <= now_ns:
-            scaler = heappop(due)[2]
-            if self._scalers.get(scaler.key) is not scaler:
-                continue
-            self._decide(scaler, now_ns)
-            if self._scalers.get(scaler.key) is scaler:  # who was told of the change may have ended it
-                scaler.due_ns += TICK_NS * ((now_ns - scaler.due_ns) // TICK_NS + 1)
-                self._schedule(scaler)
+            due_ns, _, scaler = heappop(due)
+            if self._scalers.get(scaler.key) is scaler:
+                self._decide(scaler, now_ns)
+                self._schedule(scaler, due_ns + TICK_NS * ((now_ns - due_ns) // TICK_NS + 1))
 
-    def _schedule(self, scaler: _Scaler) -> None:
-        heappush(self._due, (scaler.due_ns, next(self._numbers), scaler))
+    def _schedule(self, scaler: _Scaler, due_ns: int) -> None:
+        heappush(self._due, (due_ns, next(self._numbers), scaler))
 
     def _decide(self, scaler: _Scaler, now_ns: int) -> None:
         metrics = scaler.metrics.stable_and_panic(now_ns)

@@ -22,10 +22,6 @@ Value = str | bool | int | float
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-class SettingsError(ValueError):
-    """A ConfigMap that can't be used. The text names the key, the value and what is allowed."""
-
-
 @dataclass(frozen=True, slots=True)
 class AutoscalerSettings:
     """The ConfigMap's keys and defaults: a field is the key with `_` for `-` (durations end in `_ns`)."""
@@ -55,7 +51,8 @@ class AutoscalerSettings:
     def from_config_map(cls, data: Mapping[str, str]) -> "AutoscalerSettings":
         """Settings of a ConfigMap's `data`; absent keys keep their default, unknown keys are ignored.
 
-        Raises SettingsError at the first value that does not parse or is out of range.
+        Raises ValueError at the first value that does not parse or is out of range; the text names the key,
+        the value and what is allowed.
         """
         values: dict[str, Value] = {}
         for field in fields(cls):
@@ -64,13 +61,13 @@ class AutoscalerSettings:
                 try:
                     values[field.name] = parse(data[key])
                 except ValueError as error:
-                    raise SettingsError(f'failed to parse "{key}": {error}') from None
+                    raise ValueError(f'failed to parse "{key}": {error}') from None
         settings = cls(**values)  # type: ignore[arg-type]
         for name, holds, text in _CHECKS:
             value = getattr(settings, name)
             if not holds(value, settings):
                 shown = format_duration(value) if name.endswith("_ns") else value
-                raise SettingsError(f"{_key(name)} = {shown}, {text}")
+                raise ValueError(f"{_key(name)} = {shown}, {text}")
         return settings
 
     @property

@@ -7,7 +7,7 @@ strict field validation always on. Errors are one sentence for people and end a 
 import os
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -15,7 +15,7 @@ import httpx
 import msgspec
 
 from minirun.model.meta import Resource
-from minirun.model.resources import KINDS, MINIRUN, Kind
+from minirun.model.resources import KIND_OF, KINDS, MINIRUN, Kind
 
 DEFAULT_API = "http://127.0.0.1:8081"
 MERGE_PATCH = "application/merge-patch+json"
@@ -23,6 +23,7 @@ SERVICE_LABEL, REVISION_LABEL = "serving.knative.dev/service", "serving.knative.
 LOOPBACK = ("127.", "localhost", "::1")
 
 R = TypeVar("R", bound=Resource)
+T = TypeVar("T")
 Json = Mapping[str, object]
 
 
@@ -55,8 +56,11 @@ class LogObject(Resource, frozen=True):
     trace: str = ""
 
 
-_TABLE = (*KINDS, Kind(LogObject, "logentries", read_only=True))
-_BY_TYPE = {row.type: row for row in _TABLE}
+_KIND_OF: dict[type[Resource], Kind] = {**KIND_OF, LogObject: Kind(LogObject, "logentries", read_only=True)}
+
+
+class _List(msgspec.Struct, Generic[R]):
+    items: list[R] = []
 
 
 class _Event(msgspec.Struct):
@@ -64,11 +68,11 @@ class _Event(msgspec.Struct):
     object: msgspec.Raw
 
 
-class Change(NamedTuple):
+class Change(NamedTuple, Generic[R]):
     """One event of a watch: ADDED, MODIFIED or DELETED."""
 
     type: str
-    object: Resource
+    object: R
 
 
 class Client:
@@ -118,20 +122,20 @@ class Client:
     ) -> list[R]:
         """All objects of a kind in a namespace that carry `labels`; `parameters` are the kind's own."""
         body = self._call("GET", _url(type_, namespace), params=_selectors(labels) | parameters)
-        items = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get("items", msgspec.Raw(b"[]"))
-        return msgspec.json.decode(items, type=list[type_])  # type: ignore[valid-type]
+        return self._typed(_List[type_], body).items  # type: ignore[valid-type]
 
     def create(self, type_: type[R], namespace: str, body: Resource | Json) -> R:
         """Creates an object."""
-        return self._typed(type_, self._write("POST", _url(type_, namespace), body))
+        return self._typed(type_, self._call("POST", _url(type_, namespace), body=body))
 
     def replace(self, type_: type[R], body: R) -> R:
         """Stores a changed object; refused (Conflict) when it changed meanwhile."""
-        return self._typed(type_, self._write("PUT", _url(type_, *body.key), body))
+        return self._typed(type_, self._call("PUT", _url(type_, *body.key), body=body))
 
     def patch(self, type_: type[R], namespace: str, name: str, patch: Json) -> R:
         """Merges `patch` into an object (RFC 7396)."""
-        return self._typed(type_, self._write("PATCH", _url(type_, namespace, name), patch, MERGE_PATCH))
+        url = _url(type_, namespace, name)
+        return self._typed(type_, self._call("PATCH", url, body=patch, content_type=MERGE_PATCH))
 
     def delete(self, type_: type[Resource], namespace: str, name: str) -> None:
         """Deletes an object and, in the background, what it owns."""
@@ -139,7 +143,7 @@ class Client:
 
     def watch(
         self,
-        type_: type[Resource],
+        type_: type[R],
         namespace: str,
         *,
         name: str | None = None,
@@ -147,7 +151,7 @@ class Client:
         labels: Mapping[str, str] | None = None,
         timeout_seconds: float = 300,
         **parameters: str,
-    ) -> Generator[Change, None, None]:
+    ) -> Generator[Change[R], None, None]:
         """Changes after version `since` ("": what there is now comes first), until the time is over."""
         query = _selectors(labels, {"metadata.name": name} if name else None) | parameters
         query |= {"watch": "true", "resourceVersion": since}
@@ -168,20 +172,18 @@ class Client:
         """The platform's metrics, in Prometheus' text format."""
         return self._call("GET", "/metrics").decode()
 
-    def _write(self, method: str, url: str, body: object, content_type: str = "application/json") -> bytes:
-        strict = {"fieldManager": "minirun", "fieldValidation": "Strict"}
-        headers = {"Content-Type": content_type}
-        return self._call(method, url, params=strict, content=msgspec.json.encode(body), headers=headers)
-
     def _call(
         self,
         method: str,
         url: str,
-        *,
         params: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
+        body: Resource | Json | None = None,
+        content_type: str = "application/json",
     ) -> bytes:
+        content, headers = None, {}
+        if body is not None:
+            content, headers = msgspec.json.encode(body), {"Content-Type": content_type}
+            params = {"fieldManager": "minirun", "fieldValidation": "Strict"}
         with self._sentences():
             answer = self._http.request(method, url, params=params, content=content, headers=headers)
         if answer.is_error:
@@ -198,7 +200,7 @@ class Client:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise click.ClickException(f"{self.api} broke off ({error!r}); is the platform ending?") from None
 
-    def _typed(self, type_: type[R], body: bytes) -> R:
+    def _typed(self, type_: type[T], body: bytes) -> T:
         try:
             return msgspec.json.decode(body, type=type_)
         except msgspec.DecodeError as error:
@@ -210,13 +212,8 @@ def kind_of(api_version: str, kind: str) -> type[Resource] | None:
     return next((row.type for row in KINDS if (row.api_version, row.kind) == (api_version, kind)), None)
 
 
-def builtins(resource: Resource) -> dict[str, object]:
-    """An object as plain JSON values."""
-    return msgspec.convert(msgspec.to_builtins(resource), dict[str, object])
-
-
 def _url(type_: type[Resource], namespace: str, name: str = "") -> str:
-    row = _BY_TYPE[type_]
+    row = _KIND_OF[type_]
     root = f"/apis/{row.api_version}" if row.group else f"/api/{row.api_version}"
     scope = f"/namespaces/{namespace}" if row.namespaced else ""
     return f"{root}{scope}/{row.plural}" + (f"/{name}" if name else "")

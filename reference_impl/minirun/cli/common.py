@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 import click
 import msgspec
 
-from minirun.cli.client import Client, builtins
+from minirun.cli.client import Client
 from minirun.model.conditions import FALSE, READY, TRUE, find, status_of
 from minirun.model.meta import Resource, unix_seconds
 from minirun.model.resources import Service
@@ -43,11 +43,10 @@ def connect() -> Client:
 
 def pairs(_: click.Context, __: click.Parameter, values: Sequence[str]) -> dict[str, str]:
     """Callback of options that are given as KEY=VALUE, many times."""
-    split = {key: (equals, value) for key, equals, value in (text.partition("=") for text in values)}
-    for key, (equals, _value) in split.items():
-        if not (key and equals):
-            raise click.BadParameter(f"{key!r} is given, KEY=VALUE is expected, as in --env COLOR=green")
-    return {key: value for key, (_, value) in split.items()}
+    for text in values:
+        if text.find("=") < 1:
+            raise click.BadParameter(f"{text!r} is given, KEY=VALUE is expected, as in --env COLOR=green")
+    return dict(text.split("=", 1) for text in values)
 
 
 def dump(value: object, output: Output) -> str:
@@ -66,9 +65,9 @@ def show(
     if output == "table":
         print_table(list(columns), [[cell(item) for cell in columns.values()] for item in items])
     elif one:
-        click.echo(dump(builtins(items[0]), output))
+        click.echo(dump(items[0], output))
     else:
-        click.echo(dump({"apiVersion": "v1", "kind": "List", "items": [builtins(i) for i in items]}, output))
+        click.echo(dump({"apiVersion": "v1", "kind": "List", "items": list(items)}, output))
 
 
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -102,8 +101,13 @@ def pending(service: Service) -> str:
     return "" if status_of(status.conditions) == TRUE else "waiting for conditions"
 
 
+def progress(reason: str) -> None:
+    """Tells what a command waits for."""
+    note(f"  ... {reason}")
+
+
 def wait_ready(
-    client: Client, service: Service, timeout_seconds: float, say: Callable[[str], None]
+    client: Client, service: Service, timeout_seconds: float, say: Callable[[str], object] = progress
 ) -> Service:
     """Waits until a Service is Ready; `say` hears which condition is pending whenever that changes.
 
@@ -112,11 +116,8 @@ def wait_ready(
     """
     deadline = time.monotonic() + timeout_seconds
     failing_until: float | None = None
-    said = ""
-    while True:
-        reason = pending(service)
-        if not reason:
-            return service
+    name, said = service.metadata.name, ""
+    while reason := pending(service):
         if reason != said:
             say(reason)
             said = reason
@@ -124,33 +125,30 @@ def wait_ready(
         failed = settled and status_of(service.status.conditions) == FALSE
         failing_until = (failing_until or time.monotonic() + RECOVERY_SECONDS) if failed else None
         until = min(deadline, failing_until or deadline)
-        change = _next_change(client, service, until - time.monotonic())
+        with closing(
+            client.watch(
+                Service,
+                service.metadata.namespace,
+                name=name,
+                since=service.metadata.resource_version,
+                timeout_seconds=max(0.01, until - time.monotonic()),
+            )
+        ) as changes:
+            change = next(changes, None)
+        if change is not None and change.type == "DELETED":
+            raise click.ClickException(f"service {name} was deleted meanwhile")
         if change is not None:
-            service = change
+            service = change.object
         elif failing_until is not None:
             ready = find(service.status.conditions, READY)
             why = ready and (ready.message or ready.reason)
-            raise click.ClickException(f"service {service.metadata.name} failed: {why}")
+            raise click.ClickException(f"service {name} failed: {why}")
         elif time.monotonic() >= deadline:
             raise click.ClickException(
-                f"service {service.metadata.name} is not ready after {timeout_seconds:.0f} s: {reason}; "
+                f"service {name} is not ready after {timeout_seconds:.0f} s: {reason}; "
                 "it may still become so, see `minirun services describe`"
             )
-
-
-def _next_change(client: Client, service: Service, timeout_seconds: float) -> Service | None:
-    """The next state of a Service, or None if nothing changes in time."""
-    if timeout_seconds <= 0:
-        return None
-    meta = service.metadata
-    watch = client.watch(
-        Service, meta.namespace, name=meta.name, since=meta.resource_version, timeout_seconds=timeout_seconds
-    )
-    with closing(watch):
-        change = next(watch, None)
-    if change is not None and change.type == "DELETED":
-        raise click.ClickException(f"service {meta.name} was deleted meanwhile")
-    return change.object if change is not None and isinstance(change.object, Service) else None
+    return service
 
 
 def note(text: str) -> None:

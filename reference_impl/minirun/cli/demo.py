@@ -1,21 +1,22 @@
 """`minirun demo`: a whole platform in a minute, told as it goes. Everything shown is measured.
 
 The platform is a child process with short windows, on free ports, in a folder that goes with it. The story
-is a list of chapters; each is one coroutine that talks to the same API as any other client.
+is told in chapters, each a function that talks to the same API as any other client.
 """
 
 import asyncio
 import os
+import re
 import signal
-import socket
+import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import click
 import httpx
@@ -24,14 +25,10 @@ from rich.live import Live
 
 from minirun.cli.client import Client
 from minirun.cli.common import print_table, wait_ready
-from minirun.cli.deploy import Changes, changed_service, changed_traffic, update
+from minirun.cli.deploy import Changes, changed_traffic, update
 from minirun.cli.load import Load
 from minirun.cli.observe import TOP_COLUMNS, Figures, figures, top_rows, top_table
-from minirun.model.clock import SystemClock
-from minirun.model.meta import rfc3339
 from minirun.model.resources import Service
-
-T = TypeVar("T")
 
 SETTINGS = """\
 apiVersion: v1
@@ -67,25 +64,15 @@ class Stage:
         """A line of the story."""
         self.console.print(text, highlight=False)
 
-    async def deploy(self, changes: Changes) -> Service:
+    def deploy(self, changes: Changes) -> Service:
         """Deploys `hello` and waits until it is ready."""
-        now = rfc3339(SystemClock().unix_ns())
+        return wait_ready(self.client, update(self.client, NAMESPACE, NAME, changes), 60, len)
 
-        def work() -> Service:
-            service = update(self.client, NAMESPACE, NAME, lambda old: changed_service(old, changes, now))
-            return wait_ready(self.client, service, 60, lambda _: None)
-
-        return await asyncio.to_thread(work)
-
-    async def route(self, percents: dict[str, str]) -> None:
+    def route(self, percents: dict[str, str]) -> None:
         """Splits the traffic and waits until it is routed."""
-
-        def work() -> None:
-            old = self.client.get(Service, NAMESPACE, NAME)
-            patch = {"spec": {"traffic": changed_traffic(old, percents, {}, latest=False)}}
-            wait_ready(self.client, self.client.patch(Service, NAMESPACE, NAME, patch), 60, lambda _: None)
-
-        await asyncio.to_thread(work)
+        traffic = changed_traffic(self.client.get(Service, NAMESPACE, NAME), percents, {}, latest=False)
+        service = self.client.patch(Service, NAMESPACE, NAME, {"spec": {"traffic": traffic}})
+        wait_ready(self.client, service, 60, len)
 
     def load(self, rate: float, seconds: float) -> Load:
         """A load of `hello` at a rate; answers are counted by their body."""
@@ -98,19 +85,18 @@ class Stage:
             count_body=True,
         )
 
-    async def figures(self) -> Figures:
+    def figures(self) -> Figures:
         """What the platform's metrics say now."""
-        text = await asyncio.to_thread(self.client.metrics)
-        return figures(text, time.monotonic())
+        return figures(self.client.metrics(), time.monotonic())
 
-    async def watch(self, done: Callable[[Figures], bool], timeout_seconds: float) -> None:
+    def watch(self, done: Callable[[Figures], bool], timeout_seconds: float) -> None:
         """Shows the figures each second, live or as lines, until `done` says so."""
         deadline = time.monotonic() + timeout_seconds
-        before = await self.figures()
+        before = self.figures()
         with Live(console=self.console, auto_refresh=False) as live:
             while time.monotonic() < deadline:
-                await asyncio.sleep(1)
-                now = await self.figures()
+                time.sleep(1)
+                now = self.figures()
                 if self.console.is_terminal:
                     live.update(top_table(now, before, NAMESPACE), refresh=True)
                 else:
@@ -123,55 +109,57 @@ class Stage:
 
 def instances(now: Figures) -> float:
     """Ready instances of all revisions."""
-    return sum(v for (metric, *_), v in now.values.items() if metric == "autoscaler_actual_pods")
+    return sum(seen["autoscaler_actual_pods"] for seen in now.values.values())
 
 
-async def cold_start(stage: Stage) -> None:
+def cold_start(stage: Stage) -> None:
     """Deploy and first request."""
     stage.tell("\n[bold]1. Deploy[/bold]  minirun deploy hello --image hello --env TARGET=blue")
     annotations = {f"autoscaling.knative.dev/{key}": value for key, value in SCALING.items()}
     began = time.monotonic()
-    service = await stage.deploy(Changes(image="hello", env={"TARGET": "blue"}, annotations=annotations))
+    service = stage.deploy(Changes(image="hello", env={"TARGET": "blue"}, annotations=annotations))
     stage.tell(f"   {service.status.latest_ready_revision_name} is ready after {_ms(began)} ms")
 
 
-async def scale_up(stage: Stage) -> None:
+def scale_up(stage: Stage) -> None:
     """Load; instances follow."""
     stage.tell(f"\n[bold]2. Load[/bold]  {RATE:.0f} requests/s; an instance is meant for {SCALING['target']}")
-    load = asyncio.create_task(stage.load(RATE, LOAD_SECONDS).run())
-    await stage.watch(lambda _: load.done(), LOAD_SECONDS + 10)
-    result = await load
+    load = stage.load(RATE, LOAD_SECONDS)
+    beside = threading.Thread(target=lambda: asyncio.run(load.run()), daemon=True)
+    beside.start()
+    stage.watch(lambda _: not beside.is_alive(), LOAD_SECONDS + 10)
+    result = load.result
     stage.tell(
         f"   {result.latencies.count} answers, p50 {result.latencies.percentile(50):.1f} ms, "
         f"p99 {result.latencies.percentile(99):.1f} ms, {sum(result.errors.values())} errors"
     )
 
 
-async def split(stage: Stage) -> None:
+def split(stage: Stage) -> None:
     """A second revision gets a fifth of the traffic."""
     stage.tell("\n[bold]3. Split[/bold]  a second revision, TARGET=green, gets 20 %")
-    first = (await asyncio.to_thread(stage.client.get, Service, NAMESPACE, NAME)).status
+    first = stage.client.get(Service, NAMESPACE, NAME).status
     old = first.latest_ready_revision_name
-    second = await stage.deploy(Changes(env={"TARGET": "green"}, annotations={}, no_traffic=True))
+    second = stage.deploy(Changes(env={"TARGET": "green"}, annotations={}, no_traffic=True))
     new = second.status.latest_created_revision_name
-    await stage.route({old: "80", new: "20"})
-    result = await stage.load(100, SPLIT_SECONDS).run()
+    stage.route({old: "80", new: "20"})
+    result = asyncio.run(stage.load(100, SPLIT_SECONDS).run())
     for answer, count in result.values.most_common():
         stage.tell(f"   {count / result.latencies.count:6.1%}  {answer.splitlines()[0] if answer else ''}")
     stage.tell(f"\n[bold]4. Roll back[/bold]  minirun traffic hello --to {old}=100")
     began = time.monotonic()
-    await stage.route({old: "100"})
+    stage.route({old: "100"})
     stage.tell(f"   routed after {_ms(began)} ms")
 
 
-async def to_zero_and_back(stage: Stage) -> None:
+def to_zero_and_back(stage: Stage) -> None:
     """No traffic, no instances; one request wakes it."""
     stage.tell("\n[bold]5. Sleep[/bold]  no requests: down to zero after the window and the grace period")
-    await stage.watch(lambda now: instances(now) == 0, 60)
+    stage.watch(lambda now: instances(now) == 0, 60)
     stage.tell("\n[bold]6. Wake[/bold]  minirun invoke hello")
     began = time.monotonic()
-    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
-        answer = await http.get(f"http://127.0.0.1:{stage.port}/", headers={"Host": HOST})
+    url = f"http://127.0.0.1:{stage.port}/"
+    answer = httpx.get(url, headers={"Host": HOST}, trust_env=False, timeout=30)
     stage.tell(f"   {answer.status_code} {answer.text.splitlines()[0]}: a cold start of {_ms(began)} ms")
 
 
@@ -179,59 +167,44 @@ def _ms(began: float) -> str:
     return f"{(time.monotonic() - began) * 1000:.0f}"
 
 
-CHAPTERS: tuple[Callable[[Stage], Awaitable[None]], ...] = (cold_start, scale_up, split, to_zero_and_back)
-
-
-@asynccontextmanager
-async def platform() -> AsyncIterator[tuple[str, int]]:
+@contextmanager
+def platform() -> Iterator[tuple[str, int]]:
     """A platform of its own, gone with all it wrote at the end: its API and its gateway's port."""
-    listen, api = _free_port(), _free_port()
     with tempfile.TemporaryDirectory(prefix="minirun-demo-", ignore_cleanup_errors=True) as folder:
         settings = Path(folder, "settings.yaml")
-        await asyncio.to_thread(settings.write_text, SETTINGS)
-        addresses = ("--listen", f"127.0.0.1:{listen}", "--api", f"127.0.0.1:{api}")
+        settings.write_text(SETTINGS)
+        addresses = ("--listen", "127.0.0.1:0", "--api", "127.0.0.1:0")
         places = ("--data-dir", str(Path(folder, "data")), "--settings", str(settings))
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "minirun", "up", *addresses, *places),
-            stdout=asyncio.subprocess.PIPE,
+        with subprocess.Popen(
+            (sys.executable, "-m", "minirun", "up", *addresses, *places),
+            stdout=subprocess.PIPE,
+            text=True,
             env={key: value for key, value in os.environ.items() if key != "MINIRUN_TOKEN"},
             start_new_session=True,  # Ctrl-C is ours to pass on
-        )
-        assert child.stdout is not None
-        try:
-            if not await child.stdout.readline():
-                raise click.ClickException("the platform did not start; `minirun up` says more")
-            yield f"http://127.0.0.1:{api}", listen
-        finally:
-            if child.returncode is None:
+        ) as child:
+            try:
+                ready = child.stdout.readline() if child.stdout else ""
+                ports = re.findall(r"http://\S+:(\d+)", ready)
+                if len(ports) != 2:
+                    raise click.ClickException("the platform did not start; `minirun up` says more")
+                listen, api = ports
+                yield f"http://127.0.0.1:{api}", int(listen)
+            finally:
                 child.send_signal(signal.SIGTERM)
-            await child.communicate()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def play(console: Console) -> None:
+def play(console: Console) -> None:
     """The whole story."""
     began = time.monotonic()
-    async with platform() as (api, port):
-        client = click.get_current_context().with_resource(Client(api))
+    with platform() as (api, port), Client(api) as client:
         stage = Stage(client, port, console)
         stage.tell(f"A platform is up after {_ms(began)} ms: requests on port {port}, API at {api}")
-        for chapter in CHAPTERS:
-            await chapter(stage)
+        for chapter in (cold_start, scale_up, split, to_zero_and_back):
+            chapter(stage)
     console.print(f"\nAll gone again, after {time.monotonic() - began:.0f} s.{NEXT_STEPS}", highlight=False)
 
 
 @click.command()
 def demo() -> None:
-    """See it all in a minute: deploy, scale, split, roll back, sleep, wake. Ctrl-C cleans up.
-
-    \b
-    Example:
-      minirun demo
-    """
-    asyncio.run(play(Console()))
+    """Ctrl-C cleans up."""
+    play(Console())

@@ -4,12 +4,12 @@ What the options say is a pure change of the Service (`changed_service`, `change
 it, change it, write it back, and wait. Each deploy makes a new revision.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import click
 
-from minirun.cli.client import ApiError, Client, builtins
+from minirun.cli.client import ApiError, Client
 from minirun.cli.common import Output, api_options, connect, dump, note, pairs, wait_ready
 from minirun.model.clock import SystemClock
 from minirun.model.meta import ObjectMeta, replace, rfc3339
@@ -148,15 +148,17 @@ def _target(revision: str, percent: str) -> TrafficTarget:
     return TrafficTarget(revision_name=revision, latest_revision=False, percent=number)
 
 
-def update(client: Client, namespace: str, name: str, change: Callable[[Service], Service]) -> Service:
+def update(client: Client, namespace: str, name: str, changes: Changes) -> Service:
     """Creates or changes a Service; done anew when somebody else changed it meanwhile."""
+    now = rfc3339(SystemClock().unix_ns())
     while True:
         old = client.find(Service, namespace, name)
+        if not (old or changes.image):
+            raise click.UsageError(f"service {name} is new: give --image REF or --source DIR")
+        service = old or Service(metadata=ObjectMeta(name=name, namespace=namespace))
+        service = changed_service(service, changes, now)
         try:
-            if old is None:
-                fresh = Service(metadata=ObjectMeta(name=name, namespace=namespace))
-                return client.create(Service, namespace, change(fresh))
-            return client.replace(Service, change(old))
+            return client.replace(Service, service) if old else client.create(Service, namespace, service)
         except ApiError as error:
             if error.reason not in ("Conflict", "AlreadyExists"):
                 raise
@@ -191,28 +193,15 @@ def deploy(
     output: Output,
     **options: object,
 ) -> None:
-    """Deploy a service: create it, or make a new revision.
-
-    \b
-    Example:
-      minirun deploy hello --image hello --env TARGET=you --concurrency 80
-      minirun deploy web --source ./web --no-traffic --tag next
-    """
+    """What is not given stays as it is; a new service needs --image or --source."""
     client = connect()
     if source:
         from minirun.cli.images import build_image
 
         built = build_image(client, source, f"{name}:latest")
         options["image"] = f"{name}@{built.spec.digest}"
-    changes = Changes(**options)  # type: ignore[arg-type]
-    now = rfc3339(SystemClock().unix_ns())
-
-    def change(service: Service) -> Service:
-        if not (changes.image or service.spec.template.spec.containers):
-            raise click.UsageError(f"service {name} is new: give --image REF or --source DIR")
-        return changed_service(service, changes, now)
-
-    finish(client, update(client, namespace, name, change), wait, wait_timeout, output)
+    service = update(client, namespace, name, Changes(**options))  # type: ignore[arg-type]
+    finish(client, service, wait, wait_timeout, output)
 
 
 @click.command()
@@ -233,13 +222,7 @@ def traffic(
     namespace: str,
     output: Output,
 ) -> None:
-    """Split a service's traffic over revisions, set tags.
-
-    \b
-    Example:
-      minirun traffic hello --to hello-00001=80 --to hello-00002=20 --tag old=hello-00001
-      minirun traffic hello --latest
-    """
+    """Tags that are not named stay, and so does the split if none is given."""
     client = connect()
     service = client.get(Service, namespace, name)
     targets = changed_traffic(service, percents, tags, latest)
@@ -250,9 +233,9 @@ def traffic(
 def finish(client: Client, service: Service, wait: bool, timeout_seconds: float, output: Output) -> None:
     """Waits if it shall, and says what was reached."""
     if wait:
-        service = wait_ready(client, service, timeout_seconds, lambda reason: note(f"  ... {reason}"))
+        service = wait_ready(client, service, timeout_seconds)
     if output != "table":
-        click.echo(dump(builtins(service), output))
+        click.echo(dump(service, output))
         return
     status = service.status
     revision = client.find(Revision, service.metadata.namespace, status.latest_created_revision_name)

@@ -1,4 +1,4 @@
-"""A load generator: HTTP/1.1 over keep-alive connections, open loop (a rate) or closed loop (a concurrency).
+"""A load generator: GETs over keep-alive connections, open loop (a rate) or closed loop (a concurrency).
 
 In the open loop a request's latency counts from the time at which it was due, so a server that stalls is
 seen to stall (no coordinated omission). Latencies go into a histogram of constant size whose buckets are at
@@ -8,7 +8,6 @@ most 1 % wide. The counterpart is hey and vegeta, which Knative's own load tests
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -63,21 +62,6 @@ class LoadResult:
     def requests_per_second(self) -> float:
         return self.latencies.count / self.seconds if self.seconds else 0.0
 
-    def summary(self) -> dict[str, object]:
-        """Everything as plain values; latencies in milliseconds."""
-        percents = (50, 90, 95, 99, 99.9)
-        return {
-            "requests": self.latencies.count,
-            "seconds": round(self.seconds, 3),
-            "requestsPerSecond": round(self.requests_per_second, 1),
-            "latencyMs": {f"p{p:g}": round(self.latencies.percentile(p), 3) for p in percents}
-            | {"max": round(self.latencies.max_ns / MILLISECOND_NS, 3)},
-            "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
-            "values": dict(self.values.most_common()),
-            "errors": dict(self.errors),
-            "generatorCpuShare": round(self.cpu_share, 3),
-        }
-
 
 @dataclass(kw_only=True, eq=False)
 class Load:
@@ -97,9 +81,6 @@ class Load:
     port: int
     host_header: str = ""
     path: str = "/"
-    method: str = "GET"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
     rate: float | None = None
     connections: int = 64
     duration_seconds: float = 10.0
@@ -110,11 +91,8 @@ class Load:
     def __post_init__(self) -> None:
         self.result = LoadResult()
         self.now_ns = self.clock.monotonic_ns
-        fields = {"Host": self.host_header or f"{self.host}:{self.port}", **self.headers}
-        if self.body or self.method != "GET":
-            fields["Content-Length"] = str(len(self.body))
-        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        self.request = f"{self.method} {self.path} HTTP/1.1\r\n{head}\r\n".encode() + self.body
+        host = self.host_header or f"{self.host}:{self.port}"
+        self.request = f"GET {self.path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
         self.counted = self.count_header.lower().encode()
         self._due: deque[int] = deque()  # when requests that no connection was free for fell due
         self._idle: list[_Connection] = []

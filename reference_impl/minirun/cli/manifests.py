@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 import msgspec
 
-from minirun.cli.client import Client, builtins, kind_of
-from minirun.cli.common import Output, api_options, connect, dump, note, wait_ready
+from minirun.cli.client import Client, kind_of
+from minirun.cli.common import Output, api_options, connect, dump, wait_ready
 from minirun.model.meta import ObjectMeta, Resource, replace
 from minirun.model.resources import KINDS, Service
 
@@ -19,18 +19,18 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 SERVER_MADE = ("serving.knative.dev/creator", "serving.knative.dev/lastModifier", LAST_APPLIED)
 CLIENT_MADE = "client.knative.dev/"
 
+YAML_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
+
 Document = dict[str, object]
 
 
 def three_way_patch(last: Mapping[str, object], new: Mapping[str, object]) -> Document:
     """The merge patch (RFC 7396) to `new` that deletes what `last` had and `new` has not."""
-    patch: Document = {key: None for key in last if key not in new}
+    patch: Document = {**dict.fromkeys(last), **new}
     for key, value in new.items():
-        before = last.get(key)
         if isinstance(value, dict):
+            before = last.get(key)
             patch[key] = three_way_patch(before if isinstance(before, dict) else {}, value)
-        else:
-            patch[key] = value
     return patch
 
 
@@ -79,26 +79,21 @@ def apply_document(client: Client, document: Document, namespace: str) -> tuple[
 
 
 @click.command()
-@click.option("-f", "--filename", type=click.Path(path_type=Path), required=True, help="File, or -.")
+@click.option("-f", "--filename", type=YAML_FILE, required=True, help="File, or -.")
 @click.option("--wait/--no-wait", default=True, help="Wait until services are ready (default).")
 @click.option("--wait-timeout", default=600, show_default=True, help="Seconds to wait.")
 @api_options
 def apply(filename: Path, wait: bool, wait_timeout: int, namespace: str, output: Output) -> None:
-    """Create or update what a YAML file declares.
-
-    \b
-    Example:
-      minirun apply -f service.yaml
-    """
+    """What an earlier apply set and the file no longer has is taken away."""
     client = connect()
     done = [apply_document(client, document, namespace) for document in documents(filename)]
     for item, verb in done:
         if wait and isinstance(item, Service):
-            item = wait_ready(client, item, wait_timeout, lambda reason: note(f"  ... {reason}"))
+            item = wait_ready(client, item, wait_timeout)
         if output == "table":
             click.echo(f"{item.kind} {item.metadata.name} {verb}")
         else:
-            click.echo(dump(builtins(item), output))
+            click.echo(dump(item, output))
 
 
 def portable(service: Service) -> Document:
@@ -110,7 +105,7 @@ def portable(service: Service) -> Document:
     template = replace(template, metadata=replace(_own(template.metadata), name=""))
     only_latest = all(target.latest_revision for target in service.spec.traffic)
     spec = replace(service.spec, template=template, traffic=service.spec.traffic if only_latest else [])
-    document = builtins(replace(service, metadata=_own(service.metadata), spec=spec))
+    document: Document = msgspec.to_builtins(replace(service, metadata=_own(service.metadata), spec=spec))
     del document["status"]
     return document
 
@@ -128,11 +123,6 @@ def _own(metadata: ObjectMeta) -> ObjectMeta:
 @click.argument("name")
 @api_options
 def export(name: str, namespace: str, output: Output) -> None:
-    """Print a service as YAML for kubectl apply, here or elsewhere.
-
-    \b
-    Example:
-      minirun export hello > service.yaml
-    """
+    """Nothing in it that a server filled in."""
     document = portable(connect().get(Service, namespace, name))
     click.echo(dump(document, "json" if output == "json" else "yaml"))

@@ -5,39 +5,35 @@ from typing import TypeVar
 
 import click
 
-from minirun.cli.client import SERVICE_LABEL, Client
+from minirun.cli.client import SERVICE_LABEL
 from minirun.cli.common import Output, age, api_options, connect, dump, formatted, print_table, show
-from minirun.model.conditions import READY, find, status_of
-from minirun.model.meta import Condition, Resource
+from minirun.cli.main import help_text
+from minirun.model.conditions import READY, UNKNOWN, find
+from minirun.model.meta import Condition
 from minirun.model.resources import Image, Revision, Service
 
 R = TypeVar("R", Service, Revision)
 Columns = Mapping[str, Callable[[R], object]]
 
 
-def _reason(conditions: list[Condition]) -> str:
-    ready = find(conditions, READY)
-    return ready.reason if ready else ""
-
-
-def _replicas(revision: Revision) -> str:
-    return f"{revision.status.actual_replicas or 0}/{revision.status.desired_replicas or 0}"
+def _ready(item: Service | Revision) -> Condition:
+    return find(item.status.conditions, READY) or Condition(type=READY, status=UNKNOWN)
 
 
 SERVICE_COLUMNS: Columns[Service] = {
     "NAME": lambda s: s.metadata.name,
     "URL": lambda s: s.status.url,
     "LATEST": lambda s: s.status.latest_ready_revision_name,
-    "READY": lambda s: status_of(s.status.conditions),
-    "REASON": lambda s: _reason(s.status.conditions),
+    "READY": lambda s: _ready(s).status,
+    "REASON": lambda s: _ready(s).reason,
     "AGE": age,
 }
 REVISION_COLUMNS: Columns[Revision] = {
     "NAME": lambda r: r.metadata.name,
     "SERVICE": lambda r: r.metadata.labels.get(SERVICE_LABEL, ""),
-    "INSTANCES": _replicas,
-    "READY": lambda r: status_of(r.status.conditions),
-    "REASON": lambda r: _reason(r.status.conditions),
+    "INSTANCES": lambda r: f"{r.status.actual_replicas or 0}/{r.status.desired_replicas or 0}",
+    "READY": lambda r: _ready(r).status,
+    "REASON": lambda r: _ready(r).reason,
     "AGE": age,
 }
 IMAGE_COLUMNS: Mapping[str, Callable[[Image], object]] = {
@@ -62,17 +58,14 @@ def describe_text(item: Service | Revision) -> None:
 def _group(type_: type[R], plural: str, columns: Columns[R]) -> click.Group:
     """The commands of one kind."""
     word = plural.removesuffix("s")
-    example = f"minirun {plural}"
+    group = click.Group(plural)
 
-    @click.group(name=plural, help=f"List, describe and delete {plural}.\n\n\b\nExample:\n  {example} list")
-    def group() -> None: ...
-
-    @group.command("list", help=f"List {plural}.\n\n\b\nExample:\n  {example} list -o json")
+    @group.command("list", help=help_text(f"List {plural}.", "", f"{plural} list -o json"))
     @api_options
     def list_(namespace: str, output: Output) -> None:
         show(connect().list(type_, namespace), output, columns)
 
-    @group.command(help=f"Show a {word}: its conditions and why.\n\n\b\nExample:\n  {example} describe hello")
+    @group.command(help=help_text(f"Show a {word}: its conditions and why.", "", f"{plural} describe hello"))
     @click.argument("name")
     @api_options
     def describe(name: str, namespace: str, output: Output) -> None:
@@ -82,7 +75,7 @@ def _group(type_: type[R], plural: str, columns: Columns[R]) -> click.Group:
             describe_text(item)
 
     @group.command(
-        help=f"Delete {plural}, wait until they are gone.\n\n\b\nExample:\n  {example} delete hello"
+        help=help_text(f"Delete {plural}, wait until they are gone.", "", f"{plural} delete hello")
     )
     @click.argument("names", nargs=-1, required=True)
     @click.option("--wait/--no-wait", default=True, help="Wait until it is gone (default).")
@@ -90,59 +83,33 @@ def _group(type_: type[R], plural: str, columns: Columns[R]) -> click.Group:
     def delete(names: tuple[str, ...], wait: bool, namespace: str, output: Output) -> None:
         client = connect()
         for name in names:
-            delete_object(client, type_, namespace, name, wait)
+            version = client.get(type_, namespace, name).metadata.resource_version
+            client.delete(type_, namespace, name)
+            changes = client.watch(type_, namespace, name=name, since=version) if wait else ()
+            if wait and not any(change.type == "DELETED" for change in changes):
+                raise click.ClickException(f"{name} is still being deleted; look again later")
             click.echo(f"{word} {name} is deleted")
 
     return group
-
-
-def delete_object(client: Client, type_: type[Resource], namespace: str, name: str, wait: bool) -> None:
-    """Deletes an object; waits until it is gone if it shall. Raises ApiError."""
-    version = client.get(type_, namespace, name).metadata.resource_version
-    client.delete(type_, namespace, name)
-    if wait:
-        for change in client.watch(type_, namespace, name=name, since=version):
-            if change.type == "DELETED":
-                return
-        raise click.ClickException(f"{name} is still being deleted; look again later")
 
 
 services = _group(Service, "services", SERVICE_COLUMNS)
 revisions = _group(Revision, "revisions", REVISION_COLUMNS)
 
 
-@click.group()
-def images() -> None:
-    """List and remove built images.
-
-    \b
-    Example:
-      minirun images list
-    """
+images = click.Group("images")
 
 
-@images.command("list")
+@images.command("list", help=help_text("List images.", "", "images list -o json"))
 @formatted
 def list_images(output: Output) -> None:
-    """List images.
-
-    \b
-    Example:
-      minirun images list -o json
-    """
     show(connect().list(Image, ""), output, IMAGE_COLUMNS)
 
 
-@images.command()
+@images.command(help=help_text("Remove images that no revision uses.", "", "images rm web:v1"))
 @click.argument("references", nargs=-1, required=True)
 @formatted
 def rm(references: tuple[str, ...], output: Output) -> None:
-    """Remove images that no revision uses.
-
-    \b
-    Example:
-      minirun images rm web:v1
-    """
     client = connect()
     there = {key: i for i in client.list(Image, "") for key in (i.spec.digest, i.spec.reference)}
     for reference in references:

@@ -2,15 +2,15 @@
 
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 import click
 
-from minirun.cli.client import LOOPBACK, REVISION_LABEL, SERVICE_LABEL, LogObject, builtins
+from minirun.cli.client import LOOPBACK, REVISION_LABEL, SERVICE_LABEL, LogObject
 from minirun.cli.common import Output, api_options, connect, dump, print_table
-from minirun.model.meta import Resource
 from minirun.model.resources import Service
 
 if TYPE_CHECKING:
@@ -26,12 +26,7 @@ FOLLOW_SECONDS = 30 * 86_400.0  # without a line; then `logs -f` ends
 @click.option("--tail", type=int, default=100, show_default=True, help="The last so many entries.")
 @api_options
 def logs(name: str, follow: bool, revision: str | None, tail: int, namespace: str, output: Output) -> None:
-    """Show what a service's instances printed.
-
-    \b
-    Example:
-      minirun logs hello -f
-    """
+    """An entry a line: its time, its severity if it has one, its text."""
     client = connect()
     client.get(Service, namespace, name)
     labels = {SERVICE_LABEL: name} | ({REVISION_LABEL: revision} if revision else {})
@@ -44,11 +39,10 @@ def logs(name: str, follow: bool, revision: str | None, tail: int, namespace: st
         _print_entries([change.object], output)
 
 
-def _print_entries(entries: Iterable[Resource], output: Output) -> None:
+def _print_entries(entries: Iterable[LogObject], output: Output) -> None:
     for entry in entries:
-        assert isinstance(entry, LogObject)
         if output != "table":
-            click.echo(dump(builtins(entry), output))
+            click.echo(dump(entry, output))
             continue
         text = entry.message
         if entry.json_payload is not None:
@@ -75,12 +69,7 @@ def invoke(
     namespace: str,
     output: Output,
 ) -> None:
-    """Send a service a request and print the answer; the status is 1 when the answer is an error.
-
-    \b
-    Example:
-      minirun invoke hello /greet -d '{"name": "you"}' -H 'Content-Type: application/json'
-    """
+    """The answer is printed; the status is 1 when it is an error."""
     import httpx
 
     client = connect()
@@ -130,61 +119,60 @@ def _body(data: str | None) -> bytes | None:
         raise click.ClickException(f"{data[1:]} can't be read: {error.strerror}") from None
 
 
+OWNER_LABELS = ("namespace_name", "service_name", "revision_name")
+Owner = tuple[str, ...]  # the values of these
+
+
 class Figures(NamedTuple):
-    """The samples of one scrape: (metric, namespace, revision) -> sum over the other labels."""
+    """The samples of one scrape: whose -> metric -> sum over the other labels, 0 where there is none."""
 
     at: float
-    values: Mapping[tuple[str, str, str], float]
-    services: Mapping[tuple[str, str], str]
+    values: Mapping[Owner, defaultdict[str, float]]
 
 
 def figures(text: str, at: float) -> Figures:
     """The samples in `text`, Prometheus' text format, scraped at time `at` (seconds)."""
     from prometheus_client.parser import text_string_to_metric_families
 
-    values: dict[tuple[str, str, str], float] = {}
-    services: dict[tuple[str, str], str] = {}
+    values: defaultdict[Owner, defaultdict[str, float]] = defaultdict(lambda: defaultdict(float))
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            owner = sample.labels.get("namespace_name", ""), sample.labels.get("revision_name", "")
-            if owner[1] and "le" not in sample.labels:
-                key = (sample.name, *owner)
-                values[key] = values.get(key, 0) + sample.value
-                services[owner] = sample.labels.get("service_name", "")
-    return Figures(at, values, services)
+            owner = tuple(
+                sample.labels.get(f"{kind}_name", "") for kind in ("namespace", "service", "revision")
+            )
+            if owner[2] and "le" not in sample.labels:
+                values[owner][sample.name] += sample.value
+    return Figures(at, values)
 
 
 TOP_COLUMNS = ("SERVICE", "REVISION", "DESIRED", "ACTUAL", "STABLE", "PANIC", "MODE", "REQUESTS/S")
 
 
-def top_rows(now: Figures, before: Figures | None, namespace: str) -> Iterator[tuple[str, ...]]:
+def top_rows(now: Figures, before: Figures, namespace: str) -> Iterator[tuple[str, ...]]:
     """The rows of `minirun top`: a revision each, with rates since the scrape `before`."""
-    for (space, revision), service in sorted(now.services.items()):
+    for (space, service, revision), seen in sorted(now.values.items()):
         if space != namespace:
             continue
-
-        def value(metric: str, of: Figures | None = now, key: tuple[str, str] = (space, revision)) -> float:
-            return of.values.get((metric, *key), 0) if of else 0
-
-        def windowed(kind: str) -> str:
-            metric = f"autoscaler_{kind}_request_concurrency"
-            return f"{value(metric) or value(f'autoscaler_{kind}_requests_per_second'):.1f}"
-
-        requests = value("revision_request_count") - value("revision_request_count", before)
-        rate = requests / (now.at - before.at) if before and now.at > before.at else 0.0
+        stable, panic = (
+            seen[f"autoscaler_{window}_request_concurrency"]
+            or seen[f"autoscaler_{window}_requests_per_second"]
+            for window in ("stable", "panic")
+        )
+        past = before.values.get((space, service, revision))
+        requests = seen["revision_request_count"] - (past["revision_request_count"] if past else 0)
         yield (
             service,
             revision,
-            f"{value('autoscaler_desired_pods'):.0f}",
-            f"{value('autoscaler_actual_pods'):.0f}",
-            windowed("stable"),
-            windowed("panic"),
-            "panic" if value("autoscaler_panic_mode") else "stable",
-            f"{max(0.0, rate):.1f}",
+            f"{seen['autoscaler_desired_pods']:.0f}",
+            f"{seen['autoscaler_actual_pods']:.0f}",
+            f"{stable:.1f}",
+            f"{panic:.1f}",
+            "panic" if seen["autoscaler_panic_mode"] else "stable",
+            f"{max(0.0, requests / (now.at - before.at)) if now.at > before.at else 0:.1f}",
         )
 
 
-def top_table(now: Figures, before: Figures | None, namespace: str) -> "Table":
+def top_table(now: Figures, before: Figures, namespace: str) -> "Table":
     """The rows as a table for a terminal."""
     from rich.table import Table
 
@@ -199,12 +187,7 @@ def top_table(now: Figures, before: Figures | None, namespace: str) -> "Table":
 @click.option("--once", is_flag=True, help="Look once and end; so too where there is no terminal.")
 @api_options
 def top(interval: float, once: bool, namespace: str, output: Output) -> None:
-    """Watch instances, concurrency and requests of all revisions; Ctrl-C ends it.
-
-    \b
-    Example:
-      minirun top -n default
-    """
+    """Ctrl-C ends it."""
     client = connect()
     now = figures(client.metrics(), time.monotonic())
     if once or output != "table" or not sys.stdout.isatty():
@@ -218,7 +201,7 @@ def top(interval: float, once: bool, namespace: str, output: Output) -> None:
         return
     from rich.live import Live
 
-    with Live(top_table(now, None, namespace), screen=True) as live:
+    with Live(top_table(now, now, namespace), screen=True) as live:
         while True:
             time.sleep(interval)
             before, now = now, figures(client.metrics(), time.monotonic())

@@ -13,12 +13,7 @@ from minirun.cli.common import Output, dump, formatted, pairs
 @click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @formatted
 def replay(files: tuple[str, ...], output: Output) -> None:
-    """Replay recorded vectors through the platform's parts; the status is 1 if any step differs.
-
-    \b
-    Example:
-      minirun replay vectors/scale.jsonl vectors/breaker.jsonl
-    """
+    """They go through the platform's own parts; the status is 1 if any step differs."""
     from minirun.replay import ReplayError, replay_file
 
     reports = []
@@ -48,24 +43,15 @@ def replay(files: tuple[str, ...], output: Output) -> None:
 def simulate(
     trace: Path, service_time: str, start_time: str, settings: Path | None, output: Output, **options: object
 ) -> None:
-    """Run a trace of traffic (CSV: second,service,requests) through the platform in virtual time.
-
-    \b
-    Example:
-      minirun simulate day.csv --service-time exp:0.2 --concurrency 10
-    """
-    import msgspec
-
-    from minirun.cli.manifests import documents
-    from minirun.model.resources import ConfigMap
+    """The trace is CSV: second,service,requests."""
+    from minirun.platform import read_settings
     from minirun.runtime.virtual import Profile, distribution
     from minirun.simulation.trace import DeployError, SimulationOptions, simulate_csv
 
-    maps = msgspec.convert(list(documents(settings)) if settings else [], list[ConfigMap], strict=False)
     try:
         profile = Profile(distribution(start_time), distribution(service_time))
-        by_name = {m.metadata.name: m.data for m in maps}
-        how = SimulationOptions(profile=profile, settings=by_name, **options)  # type: ignore[arg-type]
+        maps = read_settings(settings) if settings else {}
+        how = SimulationOptions(profile=profile, settings=maps, **options)  # type: ignore[arg-type]
         report = simulate_csv(trace, how)
     except (ValueError, DeployError) as error:
         raise click.ClickException(str(error)) from None
@@ -75,12 +61,7 @@ def simulate(
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def bench(arguments: tuple[str, ...]) -> None:
-    """Run the benchmarks; what follows is theirs.
-
-    \b
-    Example:
-      minirun bench --help
-    """
+    """What follows is theirs."""
     try:
         benchmarks = import_module("minirun_bench.__main__")
     except ModuleNotFoundError as error:
@@ -92,12 +73,7 @@ def bench(arguments: tuple[str, ...]) -> None:
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of a shell.
-
-    \b
-    Example:
-      eval "$(minirun completion bash)"
-    """
+    """Source it in the shell's start-up file."""
     from click.shell_completion import get_completion_class
 
     from minirun.cli.main import cli
@@ -110,12 +86,7 @@ def completion(shell: str) -> None:
 @click.command()
 @formatted
 def version(output: Output) -> None:
-    """Print the version.
-
-    \b
-    Example:
-      minirun version -o json
-    """
+    """Of minirun, and of the Python that runs it."""
     from minirun import __version__
 
     python = ".".join(map(str, sys.version_info[:3]))

@@ -3,12 +3,15 @@
 import asyncio
 import errno
 import signal
-import socket
 from collections.abc import Callable, Coroutine, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import cast
 
 import click
+from platformdirs import user_data_path
+
+FOLDER = click.Path(path_type=Path)
 
 
 def _address(_: click.Context, __: click.Parameter, value: str) -> str:
@@ -21,7 +24,7 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.command()
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, callback=_address, help="Requests.")
 @click.option("--api", default="127.0.0.1:8081", show_default=True, callback=_address, help="API.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Where everything is kept.")
+@click.option("--data-dir", type=FOLDER, default=user_data_path("minirun"), help="Where everything is kept.")
 @click.option("--domain", default="localhost", show_default=True, help="Services are NAME.NAMESPACE.DOMAIN.")
 @click.option(
     "--sync",
@@ -33,46 +36,21 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.option("--settings", type=click.Path(exists=True, path_type=Path), help="YAML file of ConfigMaps.")
 @click.option("--warm", type=int, default=2, show_default=True, help="Warm interpreters kept.")
 @click.option("--token", envvar="MINIRUN_TOKEN", help="What clients of the API must know (MINIRUN_TOKEN).")
-def up(
-    listen: str,
-    api: str,
-    data_dir: Path | None,
-    domain: str,
-    sync: str,
-    settings: Path | None,
-    warm: int,
-    token: str | None,
-) -> None:
-    """Run the platform in the foreground; Ctrl-C ends it, and the instances with it.
-
-    \b
-    Example:
-      minirun up --listen 127.0.0.1:9080 --api 127.0.0.1:9081
-    """
-    import platformdirs
-
+def up(**options: object) -> None:
+    """Ctrl-C ends it, and the instances with it."""
     from minirun.platform import PlatformOptions, run
     from minirun.store.errors import StoreUnusableError
 
-    options = PlatformOptions(
-        listen=listen,
-        api=api,
-        data_dir=data_dir or platformdirs.user_data_path("minirun"),
-        domain=domain,
-        sync=sync,
-        settings=settings,
-        warm=warm,
-        token=token,
-    )
+    how = PlatformOptions(**options)  # type: ignore[arg-type]
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_signal(run(options, lambda line: print(line, flush=True))))
+            runner.run(_until_signal(run(how, lambda line: print(line, flush=True))))
     except (StoreUnusableError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise click.ClickException(str(error)) from None
-        raise click.ClickException(taken({"--listen": listen, "--api": api})) from None
+        raise click.ClickException(taken({"--listen": how.listen, "--api": how.api})) from None
 
 
 async def _until_signal(platform: Coroutine[object, object, None]) -> None:
@@ -90,26 +68,25 @@ async def _until_signal(platform: Coroutine[object, object, None]) -> None:
         pass
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """uvloop's loops where it is installed."""
     try:
-        import uvloop
+        return cast("Callable[[], asyncio.AbstractEventLoop]", import_module("uvloop").new_event_loop)
     except ImportError:
-        return None
-    return cast("Callable[[], asyncio.AbstractEventLoop]", uvloop.new_event_loop)
+        return asyncio.new_event_loop
 
 
 def taken(addresses: Mapping[str, str]) -> str:
     """A sentence that says which of the addresses (by flag) is taken, by whom if the OS tells."""
+    from minirun.gateway.server import bind
+
     for flag, address in addresses.items():
         host, _, port = address.rpartition(":")
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host.strip("[]"), int(port)))
-            except OSError:
-                return f"port {port} is taken{_holder(int(port))}; choose another with {flag} {host}:PORT"
+        try:
+            for sock in bind(host.strip("[]"), int(port)):
+                sock.close()
+        except OSError:
+            return f"port {port} is taken{_holder(int(port))}; choose another with {flag} {host}:PORT"
     return f"a port is taken; choose others with {' and '.join(addresses)}"
 
 

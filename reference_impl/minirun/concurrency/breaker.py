@@ -82,7 +82,8 @@ class Breaker:
     def leave(self) -> None:
         """A running request is over."""
         self._taken -= 1
-        self._wake_next()
+        if self._queue:
+            self._wake_next()
 
     def cancel(self, wake: Wake) -> None:
         """A waiting request gives up; KeyError if none that waits has this `wake`."""
@@ -100,7 +101,8 @@ class Breaker:
         """Give a reserved slot back."""
         self._reserved -= 1
         self._taken -= 1
-        self._wake_next()
+        if self._queue:
+            self._wake_next()
 
     def resize(self, capacity: int) -> None:
         """Set how many slots there are. Running work is never interrupted, so more may run for a while."""

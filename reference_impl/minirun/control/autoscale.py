@@ -19,7 +19,7 @@ from minirun.autoscaling.lifecycle import (
 from minirun.autoscaling.multiscaler import DeciderStatus
 from minirun.autoscaling.spec import ScalePolicy, decider_spec, metric_spec, scale_policy
 from minirun.control.context import Context
-from minirun.model.clock import SECOND_NS
+from minirun.model.clock import MILLISECOND_NS, SECOND_NS
 from minirun.model.conditions import TRUE, UNKNOWN, find, is_true, mark
 from minirun.model.meta import Condition, ObjectMeta, replace, unix_seconds
 from minirun.model.resources import (
@@ -35,6 +35,7 @@ from minirun.store.store import edit
 ACTIVE, INITIALIZED, SKS_READY = "Active", "ScaleTargetInitialized", "SKSReady"
 POPULATED, THROUGH_ACTIVATOR = "EndpointsPopulated", "ActivatorEndpointsPopulated"
 PROBE_AGAIN_NS = SECOND_NS
+MOMENT_NS = MILLISECOND_NS  # later than a limit, so that "longer than" holds on a clock that is exact
 
 
 def make_sks(autoscaler: PodAutoscaler, mode: str, activators: int) -> ServerlessService:
@@ -159,4 +160,4 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     status = next_status(autoscaler, policy, sks, outcome.want, entry.ready, now_ns, ctx.now())
     edit(ctx.store, autoscaler, status=status)
     after_ns = PROBE_AGAIN_NS if outcome.probe_again else outcome.requeue_after_ns
-    return None if after_ns is None else after_ns / SECOND_NS
+    return None if after_ns is None else (after_ns + MOMENT_NS) / SECOND_NS

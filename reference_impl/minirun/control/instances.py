@@ -198,11 +198,9 @@ class Kubelet:
             ctx.store.update(with_meta(pod, finalizers=_without_drain(pod)))
         return None
 
-    async def stop(self) -> None:
-        """Ends all instances; returns when they are gone."""
-        members = list(self.members.values())
-        if members:
-            await asyncio.wait([asyncio.ensure_future(member.instance.stop()) for member in members])
+    async def stop(self, grace_seconds: float) -> None:
+        """Ends all instances, with SIGKILL after `grace_seconds`; returns when they are gone."""
+        await asyncio.gather(*(each.instance.stop(grace_seconds) for each in self.members.values()))
 
     def _start(self, pod: Pod) -> None:
         spec = make_instance_spec(pod, self.ctx.settings.deployment.progress_deadline_ns)

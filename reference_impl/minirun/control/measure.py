@@ -9,6 +9,7 @@ import asyncio
 
 from minirun.activation.reporter import ActivatorStat
 from minirun.autoscaling.collector import Stat, scrape
+from minirun.concurrency.stats import RequestReport
 from minirun.control.context import Context
 from minirun.control.endpoints import Entry
 from minirun.model.clock import SECOND_NS
@@ -30,12 +31,25 @@ def measure(ctx: Context, entry: Entry) -> bool:
         return stat is not None
     if entry.metric.scraped:
         reports = entry.path.instance_reports(now_ns)
-        stats = [Stat(*each.report) for each in reports]
-        ages_ns = [now_ns - each.start_ns for each in reports]
-        total = scrape(stats, ages_ns, entry.metric.stable_window_ns, ctx.rng)
+        stats = [stat_of(each.report) for each in reports]
+        if len(stats) > 1:  # one instance is its own sample
+            ages_ns = [now_ns - each.start_ns for each in reports]
+            total = scrape(stats, ages_ns, entry.metric.stable_window_ns, ctx.rng)
+        else:
+            total = stats[0] if stats else None
         if total is not None:
             ctx.multiscaler.record(entry.key, ctx.clock.unix_ns(), total)
     return True
+
+
+def stat_of(report: RequestReport) -> Stat:
+    """A queue-proxy's report of one second as the collector takes it."""
+    return Stat(
+        report.average_concurrency,
+        report.average_proxied_concurrency,
+        report.request_count,
+        report.proxied_request_count,
+    )
 
 
 class Meter:

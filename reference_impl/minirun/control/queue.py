@@ -42,7 +42,7 @@ class WorkQueue:
         self._ctx = ctx
         self._reconcilers = reconcilers
         self._lanes: list[deque[Key]] = [deque() for _ in range(len(urgent) + 1)]
-        self._lane_of = {name: lane for lane, names in zip(self._lanes, urgent) for name in names}
+        self._lane_of = {name: self._lanes[row] for row, names in enumerate(urgent) for name in names}
         self._waiting: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
@@ -62,10 +62,14 @@ class WorkQueue:
             self._drain = asyncio.get_running_loop().call_soon(self._work)
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """Asks for a reconcile later; replaces what was asked for later before."""
-        self._cancel_timer(key)
-        if not self._closed:
-            self._timers[key] = asyncio.get_running_loop().call_later(seconds, self._due, key)
+        """Asks for a reconcile later; of several such wishes for a key the earliest counts."""
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if self._closed or (timer is not None and timer.when() <= loop.time() + seconds):
+            return
+        if timer is not None:
+            timer.cancel()
+        self._timers[key] = loop.call_later(seconds, self._due, key)
 
     async def idle(self) -> None:
         """Returns when nothing waits; what is due later does not count."""
@@ -85,10 +89,6 @@ class WorkQueue:
         del self._timers[key]
         self.add(key)
 
-    def _cancel_timer(self, key: Key) -> None:
-        if (timer := self._timers.pop(key, None)) is not None:
-            timer.cancel()
-
     def _work(self) -> None:
         lane = next(filter(None, self._lanes), None)
         if lane is not None:
@@ -101,7 +101,6 @@ class WorkQueue:
 
     def _process(self, key: Key) -> None:
         self._waiting.discard(key)
-        self._cancel_timer(key)  # the answer to come knows better when to come back
         try:
             after_seconds = self._reconcilers[key.reconciler](self._ctx, key.namespace, key.name)
         except ConflictError:

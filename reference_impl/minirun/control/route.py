@@ -26,7 +26,7 @@ from minirun.model.conditions import FALSE, TRUE, UNKNOWN, is_true, mark, status
 from minirun.model.durations import parse_duration
 from minirun.model.meta import replace, with_meta
 from minirun.model.resources import Addressable, Configuration, Revision, Route, TrafficTarget
-from minirun.store.store import Store
+from minirun.store.store import Store, edit
 from minirun.traffic.rollout import Rollout, goal, observe_ready, step
 
 K = TypeVar("K", Configuration, Revision)
@@ -156,12 +156,13 @@ def _is_local(route: Route) -> bool:
 def url_of(ctx: Context, route: Route, tag: str = "") -> str:
     """The address of a route or of one of its tags."""
     host = f"{tag}-{route.metadata.name}" if tag else route.metadata.name
-    domain = CLUSTER_DOMAIN if _is_local(route) else ctx.settings.domain.domain
+    if _is_local(route):
+        return f"http://{host}.{route.metadata.namespace}.{CLUSTER_DOMAIN}"
     port = f":{ctx.url_port}" if ctx.url_port else ""
-    return f"http://{host}.{route.metadata.namespace}.{domain}{port}"
+    return f"http://{host}.{route.metadata.namespace}.{ctx.settings.domain.domain}{port}"
 
 
-def label_revisions(ctx: Context, route: Route) -> None:
+def label_revisions(ctx: Context, route: Route, former: Iterable[TrafficTarget]) -> None:
     """Notes on each revision whether this Route means it; one that no Route means is in reserve.
 
     Meant are those that have traffic or are declared, and the newest of a Configuration that is followed,
@@ -175,7 +176,7 @@ def label_revisions(ctx: Context, route: Route) -> None:
         if configuration is not None:
             status = configuration.status
             meant |= {status.latest_created_revision_name, status.latest_ready_revision_name}
-    for revision_name in meant:
+    for revision_name in meant | {target.revision_name for target in former}:
         revision = ctx.store.find(Revision, namespace, revision_name)
         if revision is not None:
             for owner in revision.metadata.owner_references:
@@ -188,9 +189,11 @@ def label_revisions(ctx: Context, route: Route) -> None:
 def label(ctx: Context, revision: Revision, route: str, is_meant: bool) -> None:
     """Adds a route to, or takes it from, those that mean a revision; sets its routing state accordingly."""
     meta = revision.metadata
-    routes = set(filter(None, meta.annotations.get(ROUTES, "").split(",")))
-    routes = routes | {route} if is_meant else routes - {route}
+    before = set(filter(None, meta.annotations.get(ROUTES, "").split(",")))
+    routes = before | {route} if is_meant else before - {route}
     state = ACTIVE if routes else RESERVE
+    if routes == before and state == meta.labels.get(ROUTING_STATE):
+        return
     annotations = meta.annotations | {ROUTES: ",".join(sorted(routes))}
     if not routes:
         del annotations[ROUTES]
@@ -257,6 +260,6 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
         url=url_of(ctx, route),
         address=Addressable(url=f"http://{name}.{namespace}.{CLUSTER_DOMAIN}"),
     )
-    label_revisions(ctx, replace(route, status=status))
-    ctx.store.update(replace(route, status=status))
+    label_revisions(ctx, replace(route, status=status), route.status.traffic)
+    edit(ctx.store, route, status=status)
     return again

@@ -74,9 +74,7 @@ def apply(store: Store, service: Service, wanted: Child) -> Child | None:
         return None
     state = {k: v for k, v in stored.metadata.annotations.items() if k == ROLLOUT}  # the Route's own
     meta = replace(
-        stored.metadata,
-        labels=wanted.metadata.labels,
-        annotations=wanted.metadata.annotations | state,
+        stored.metadata, labels=wanted.metadata.labels, annotations=wanted.metadata.annotations | state
     )
     return store.update(replace(stored, metadata=meta, spec=wanted.spec))
 

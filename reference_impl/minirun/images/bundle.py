@@ -7,12 +7,12 @@ place of layers.
 """
 
 import json
-import os
 import shutil
-import tempfile
+import threading
+import time
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 from minirun.images.references import (
@@ -23,6 +23,7 @@ from minirun.images.references import (
     parse_reference,
 )
 from minirun.images.source import digest_of, find_command
+from minirun.model.meta import rfc3339
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 DEPENDENCIES = ".packages"
@@ -52,9 +53,12 @@ def sample_names() -> list[str]:
     return sorted(path.name for path in SAMPLES.iterdir() if (path / "main.py").is_file())
 
 
-def now_text() -> str:
-    """The time in UTC as Kubernetes writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+@cache
+def sample(name: str) -> Image:
+    """One of them."""
+    folder = SAMPLES / name
+    command = find_command(folder)
+    return Image(name, *digest_of(folder, command), command, "", folder)
 
 
 class BundleStore:
@@ -64,18 +68,20 @@ class BundleStore:
         self.root = data_dir / "images"
         self._bundles = self.root / "bundles"
         self._tags = self.root / "tags.json"
-        self._samples: dict[str, Image] = {}
+        self._changing = threading.Lock()
 
     def add(self, staged: Path, command: tuple[str, ...], reference: str) -> Image:
-        """Takes over the folder `staged` (of `stage`) as the bundle `reference`."""
+        """Takes over the folder `staged` as the bundle `reference`; called by any number of threads."""
         digest, size = digest_of(staged / "app", command)
-        config = {"digest": digest, "size_bytes": size, "command": command, "created": now_text()}
+        created = rfc3339(time.time_ns())
+        config = {"digest": digest, "size_bytes": size, "command": command, "created": created}
         (staged / "image.json").write_text(json.dumps(config))
         home = self._home(digest)
-        if not home.exists():
-            self._bundles.mkdir(parents=True, exist_ok=True)
-            staged.rename(home)
-        self._write_tags({**self._read_tags(), str(parse_reference(reference)): digest})
+        with self._changing:
+            if not home.exists():
+                self._bundles.mkdir(parents=True, exist_ok=True)
+                staged.rename(home)
+            self._write_tags(self._read_tags() | {str(parse_reference(reference)): digest})
         return self._load(reference, digest)
 
     def resolve(self, reference: str) -> Image:
@@ -86,15 +92,13 @@ class BundleStore:
         wanted = parse_reference(reference)
         if stand_in := STAND_INS.get(wanted.name):
             note = f"the sample {stand_in!r} runs in place of {wanted.name}"
-            return replace(self._sample(stand_in), reference=reference, note=note)
+            return replace(sample(stand_in), reference=reference, note=note)
         digest = wanted.digest or self._read_tags().get(str(wanted), "")
         if digest and self._home(digest).exists():
             return self._load(reference, digest)
-        sample = wanted.name.removeprefix("samples/")
-        if sample in sample_names() and wanted.tag == "latest":
-            image = self._sample(sample)
-            if not wanted.digest or wanted.digest == image.digest:
-                return replace(image, reference=reference)
+        name = wanted.name.removeprefix("samples/")
+        if name in sample_names() and wanted.tag == "latest" and wanted.digest in ("", sample(name).digest):
+            return replace(sample(name), reference=reference)
         if wanted.in_registry:
             raise ImageNotRunnable(NOT_RUNNABLE)
         here = ", ".join([*self._read_tags(), *sample_names()])
@@ -103,7 +107,7 @@ class BundleStore:
     def list(self) -> list[Image]:
         """All images: those built, by name, then the samples."""
         built = [self._load(reference, digest) for reference, digest in sorted(self._read_tags().items())]
-        return built + [self._sample(name) for name in sample_names()]
+        return built + [sample(name) for name in sample_names()]
 
     def remove(self, reference: str, in_use: Container[str] = ()) -> None:
         """Removes a tag (or all tags of a digest), and the bundle with the last of them.
@@ -114,17 +118,15 @@ class BundleStore:
         image = self.resolve(reference)
         if image.folder.is_relative_to(SAMPLES):
             raise ValueError(f"{reference!r} is a sample, which stays; name an image that was built.")
-        wanted, tags = parse_reference(reference), self._read_tags()
-        left = {
-            tag: digest
-            for tag, digest in tags.items()
-            if (digest != wanted.digest if wanted.digest else tag != str(wanted))
-        }
-        if image.digest not in left.values() and image.digest in in_use:
-            raise ValueError(f"{reference!r} is in use by a revision; delete the revision first.")
-        self._write_tags(left)
-        if image.digest not in left.values():
-            shutil.rmtree(self._home(image.digest))
+        wanted = parse_reference(reference)
+        with self._changing:
+            tags = self._read_tags().items()
+            left = {tag: digest for tag, digest in tags if tag != str(wanted) and digest != wanted.digest}
+            if image.digest not in left.values() and image.digest in in_use:
+                raise ValueError(f"{reference!r} is in use by a revision; delete the revision first.")
+            self._write_tags(left)
+            if image.digest not in left.values():
+                shutil.rmtree(self._home(image.digest))
 
     def collect_garbage(self, in_use: Container[str] = ()) -> int:
         """Removes the bundles that no tag and no revision (`in_use`: digests) needs, and what builds left.
@@ -154,14 +156,6 @@ class BundleStore:
             reference, digest, config["size_bytes"], command, config["created"], home / "app", env=env
         )
 
-    def _sample(self, name: str) -> Image:
-        if name not in self._samples:
-            folder = SAMPLES / name
-            command = find_command(folder)
-            digest, size = digest_of(folder, command)
-            self._samples[name] = Image(name, digest, size, command, "", folder)
-        return self._samples[name]
-
     def _read_tags(self) -> dict[str, str]:
         try:
             tags: dict[str, str] = json.loads(self._tags.read_text())
@@ -170,6 +164,6 @@ class BundleStore:
         return tags
 
     def _write_tags(self, tags: Mapping[str, str]) -> None:
-        with tempfile.NamedTemporaryFile("w", dir=self.root, prefix="build-", delete=False) as file:
-            json.dump(dict(sorted(tags.items())), file)
-        os.replace(file.name, self._tags)
+        new = self._tags.with_suffix(".new")
+        new.write_text(json.dumps(tags, sort_keys=True))
+        new.replace(self._tags)

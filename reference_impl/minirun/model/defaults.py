@@ -5,20 +5,21 @@ and the generation stays. Counterpart: the defaulting webhook, knative/serving p
 *_defaults.go.
 """
 
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from minirun.model.meta import Resource, replace, with_meta
 from minirun.model.resources import (
     Configuration,
+    ConfigurationSpec,
     Container,
     Probe,
     Quantity,
     ResourceRequirements,
-    Revision,
     RevisionSpec,
-    RevisionTemplate,
     Route,
+    RouteSpec,
     Service,
+    ServiceSpec,
     TCPSocketAction,
     TrafficTarget,
 )
@@ -39,28 +40,34 @@ def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -
         settings: `config-defaults`, as the namespace's profile has it.
         user: who writes, for the annotations creator and lastModifier.
     """
-    done: Resource = new
-    if isinstance(new, Service):
-        template = default_template(new.spec.template, settings)
-        traffic = new.spec.traffic or [TrafficTarget(latest_revision=True, percent=100)]
-        done = replace(new, spec=replace(new.spec, template=template, traffic=default_traffic(traffic)))
-    elif isinstance(new, Configuration):
-        template = default_template(new.spec.template, settings)
-        done = replace(new, spec=replace(new.spec, template=template))
-    elif isinstance(new, Route):
-        done = replace(new, spec=replace(new.spec, traffic=default_traffic(new.spec.traffic)))
-    elif isinstance(new, Revision):
-        done = replace(new, spec=default_revision_spec(new.spec, settings))
-    if isinstance(done, (Service, Configuration, Route)) and not done.metadata.owner_references:
-        done = _sign(done, cast("Service | Configuration | Route | None", old), user)
-    return cast(R, done)
+    spec = getattr(new, "spec", None)
+    if isinstance(spec, RevisionSpec):
+        spec = _default_revision_spec(spec, settings)
+    if isinstance(spec, ConfigurationSpec):  # a ServiceSpec is one
+        template = replace(spec.template, spec=_default_revision_spec(spec.template.spec, settings))
+        spec = replace(spec, template=template)
+    if isinstance(spec, ServiceSpec) and not spec.traffic:
+        spec = replace(spec, traffic=[TrafficTarget(latest_revision=True, percent=100)])
+    if isinstance(spec, (ServiceSpec, RouteSpec)):
+        spec = replace(spec, traffic=[_default_target(target) for target in spec.traffic])
+    done = new if spec is None else replace(new, spec=spec)
+    signed = isinstance(new, (Service, Configuration, Route)) and not new.metadata.owner_references
+    if not signed or (old is not None and getattr(old, "spec", None) == spec):
+        return done
+    signature = {LAST_MODIFIER: user} if old else {CREATOR: user, LAST_MODIFIER: user}
+    return with_meta(done, annotations=new.metadata.annotations | signature)
 
 
-def default_template(template: RevisionTemplate, settings: DefaultsSettings) -> RevisionTemplate:
-    return replace(template, spec=default_revision_spec(template.spec, settings))
+def _default_target(target: TrafficTarget) -> TrafficTarget:
+    """A target that says whether it follows the latest revision."""
+    return (
+        replace(target, latest_revision=not target.revision_name)
+        if target.latest_revision is None
+        else target
+    )
 
 
-def default_revision_spec(spec: RevisionSpec, settings: DefaultsSettings) -> RevisionSpec:
+def _default_revision_spec(spec: RevisionSpec, settings: DefaultsSettings) -> RevisionSpec:
     """A revision's spec with timeouts, concurrency, names, resources and the readiness probe filled in."""
     timeout = spec.timeout_seconds or settings.revision_timeout_seconds
     concurrency, links = spec.container_concurrency, spec.enable_service_links
@@ -77,13 +84,6 @@ def default_revision_spec(spec: RevisionSpec, settings: DefaultsSettings) -> Rev
         enable_service_links=settings.enable_service_links if links is None else links,
         containers=_default_containers(spec.containers, settings),
     )
-
-
-def default_traffic(traffic: list[TrafficTarget]) -> list[TrafficTarget]:
-    """Targets that say whether they follow the latest revision."""
-    return [
-        replace(t, latest_revision=not t.revision_name) if t.latest_revision is None else t for t in traffic
-    ]
 
 
 def _below(timeout: int, declared: int | None, default: int) -> int | None:
@@ -129,13 +129,3 @@ def _default_readiness(probe: Probe | None, *, serving: bool) -> Probe | None:
         failure_threshold=probe.failure_threshold or 3 * periodic,
         timeout_seconds=probe.timeout_seconds or 1 * periodic,
     )
-
-
-def _sign(
-    new: Service | Configuration | Route, old: Service | Configuration | Route | None, user: str
-) -> Resource:
-    """creator and lastModifier, as Knative's webhook sets them."""
-    if old is not None and old.spec == new.spec:
-        return new
-    signed = {LAST_MODIFIER: user} if old else {CREATOR: user, LAST_MODIFIER: user}
-    return with_meta(new, annotations=new.metadata.annotations | signed)

@@ -72,23 +72,20 @@ def check_metadata(kind: Kind, meta: ObjectMeta) -> Iterator[str]:
     rule = LABEL_1123 if kind.kind == "Namespace" else SUBDOMAIN_1123
     if not meta.name and not meta.generate_name:
         yield "metadata.name: Required value: name or generateName is required"
-    for path, name in (
-        ("name", meta.name),
-        ("generateName", meta.generate_name and meta.generate_name + "a"),
-    ):
-        if name:
-            yield from (
-                f'metadata.{path}: Invalid value: "{name}": {text}' for text in objections(rule, name)
-            )
+    generated = meta.generate_name and meta.generate_name + "a"
+    for path, name in ("name", meta.name), ("generateName", generated):
+        for text in objections(rule, name) if name else ():
+            yield f'metadata.{path}: Invalid value: "{name}": {text}'
     for key, value in meta.labels.items():
-        yield from (f'metadata.labels: Invalid value: "{key}": {text}' for text in _key_objections(key))
+        yield from _key_objections("labels", key)
         for text in objections(LABEL_VALUE, value):
             yield f'metadata.labels: Invalid value: "{value}": {text}'
     for key in meta.annotations:
-        yield from (f'metadata.annotations: Invalid value: "{key}": {text}' for text in _key_objections(key))
+        yield from _key_objections("annotations", key)
 
 
-def _key_objections(key: str) -> list[str]:
+def _key_objections(path: str, key: str) -> Iterator[str]:
     prefix, slash, name = key.rpartition("/")
     wrong = [f"prefix part {text}" for text in objections(SUBDOMAIN_1123, prefix)] if slash else []
-    return wrong + objections(QUALIFIED_NAME, name)
+    for text in wrong + objections(QUALIFIED_NAME, name):
+        yield f'metadata.{path}: Invalid value: "{key}": {text}'

@@ -24,7 +24,6 @@ class Profile:
     none; 0 is no limit. `defaults`: the values of `config-defaults` that the profile fixes, by field name.
     """
 
-    name: str
     timeout_covers_whole_request: bool
     overflow_status: int
     public: bool
@@ -36,34 +35,24 @@ class Profile:
         return replace(settings, **self.defaults)  # type: ignore[arg-type]  # the table names fields only
 
 
-PROFILES: Final[dict[str, Profile]] = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            name="knative",
-            timeout_covers_whole_request=False,
-            overflow_status=503,
-            public=True,
-            max_scale=0,
-        ),
-        Profile(
-            name="cloudrun",
-            timeout_covers_whole_request=True,
-            overflow_status=429,
-            public=False,
-            max_scale=100,
-            defaults={
-                "container_concurrency": 80,
-                "container_concurrency_max_limit": 1000,
-                "allow_container_concurrency_zero": False,
-                "revision_timeout_seconds": 300,
-                "max_revision_timeout_seconds": 3600,
-                "revision_response_start_timeout_seconds": 0,
-                "revision_cpu_limit": "1000m",
-                "revision_memory_limit": "512Mi",
-            },
-        ),
-    )
+PROFILES: Final = {
+    "knative": Profile(timeout_covers_whole_request=False, overflow_status=503, public=True, max_scale=0),
+    "cloudrun": Profile(
+        timeout_covers_whole_request=True,
+        overflow_status=429,
+        public=False,
+        max_scale=100,
+        defaults={
+            "container_concurrency": 80,
+            "container_concurrency_max_limit": 1000,
+            "allow_container_concurrency_zero": False,
+            "revision_timeout_seconds": 300,
+            "max_revision_timeout_seconds": 3600,
+            "revision_response_start_timeout_seconds": 0,
+            "revision_cpu_limit": "1000m",
+            "revision_memory_limit": "512Mi",
+        },
+    ),
 }
 
 

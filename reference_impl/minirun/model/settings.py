@@ -10,17 +10,16 @@ pkg/config and pkg/observability.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from minirun.model.clock import SECOND_NS
 from minirun.model.durations import format_duration, parse_duration
+from minirun.model.names import SUBDOMAIN_1123, objections
 from minirun.model.quantity import parse_quantity
 
 SYSTEM_NAMESPACE: Final = "knative-serving"
 UNLIMITED: Final = -1
-DEFAULT_DOMAIN: Final = "localhost"
 INT32_MAX: Final = (1 << 31) - 1
-_DOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 class Settings:
@@ -42,14 +41,9 @@ class Settings:
                     values[field.name] = _READERS[kind](data[key])
                 except ValueError as error:
                     raise ValueError(f'failed to parse "{key}": {error}') from None
-        settings = cls(**cls._complete(values))
+        settings = cls(**values)
         settings._check()
         return settings
-
-    @classmethod
-    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fills in defaults that depend on other values."""
-        return values
 
     def _check(self) -> None:
         """Raises ValueError when a value is out of range."""
@@ -64,7 +58,7 @@ class Settings:
             raise ValueError(f"{_key(name)} ({low}) cannot be greater than {_key(limit)} ({high})")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # slots would break super()
 class DefaultsSettings(Settings):
     """`config-defaults`: what a revision gets that does not say; timeouts in seconds, 0 is none.
 
@@ -85,10 +79,10 @@ class DefaultsSettings(Settings):
     revision_memory_limit: str = ""
 
     @classmethod
-    def _complete(cls, values: dict[str, Any]) -> dict[str, Any]:
-        if "revision_timeout_seconds" in values:
-            values.setdefault("revision_response_start_timeout_seconds", values["revision_timeout_seconds"])
-        return values
+    def parse(cls, data: Mapping[str, str]) -> Self:
+        if timeout := data.get("revision-timeout-seconds"):
+            data = {"revision-response-start-timeout-seconds": timeout, **data}
+        return super().parse(data)
 
     def _check(self) -> None:
         self._at_most("revision_timeout_seconds", "max_revision_timeout_seconds")
@@ -111,15 +105,11 @@ class GCSettings(Settings):
     max_non_active_revisions: int = 1000
 
     def _check(self) -> None:
-        if self.min_non_active_revisions < 0:
-            raise ValueError(
-                f"min-non-active-revisions must be non-negative, was: {self.min_non_active_revisions}"
-            )
-        if 0 <= self.max_non_active_revisions < self.min_non_active_revisions:
-            raise ValueError(
-                f"min-non-active-revisions({self.min_non_active_revisions}) must be <= "
-                f"max-non-active-revisions({self.max_non_active_revisions})"
-            )
+        least, most = self.min_non_active_revisions, self.max_non_active_revisions
+        if least < 0:
+            raise ValueError(f"min-non-active-revisions must be non-negative, was: {least}")
+        if 0 <= most < least:
+            raise ValueError(f"min-non-active-revisions({least}) must be <= max-non-active-revisions({most})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +127,7 @@ class NetworkSettings(Settings):
 class DomainSettings(Settings):
     """`config-domain`: the part of an address after NAME.NAMESPACE. `localhost` needs no DNS."""
 
-    domain: str = DEFAULT_DOMAIN
+    domain: str = "localhost"
 
     @classmethod
     def parse(cls, data: Mapping[str, str]) -> Self:
@@ -148,7 +138,7 @@ class DomainSettings(Settings):
         """
         domains = [key for key in data if not key.startswith("_")]
         for domain in domains:
-            if not _DOMAIN.fullmatch(domain):
+            if objections(SUBDOMAIN_1123, domain):
                 raise ValueError(f'"{domain}" is not a domain name: it may have a-z, 0-9, "-" and "."')
             if data[domain].strip():
                 raise ValueError(

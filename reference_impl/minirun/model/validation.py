@@ -10,6 +10,7 @@ metadata_validation.go) and pkg/apis/serving/v1/*_validation.go.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final, NamedTuple
 
 import msgspec
@@ -99,10 +100,6 @@ class FieldError(NamedTuple):
 Errors = Iterator[FieldError]
 
 
-def _no_check(_: Mapping[str, str]) -> Iterable[tuple[str, tuple[str, ...]]]:
-    return ()
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the rules depend on: the namespace's `config-defaults`, and the check of autoscaling annotations.
@@ -111,7 +108,7 @@ class Rules:
     """
 
     settings: DefaultsSettings = field(default_factory=DefaultsSettings)
-    check_annotations: Callable[[Mapping[str, str]], Iterable[tuple[str, tuple[str, ...]]]] = _no_check
+    check_annotations: Callable[[Mapping[str, str]], Iterable[tuple[str, tuple[str, ...]]]] = lambda _: ()
 
 
 def describe(errors: Iterable[FieldError]) -> str:
@@ -137,12 +134,12 @@ def validate(
     return [*_forbidden(unknown), *_resource(new, old, rules)]
 
 
-def missing(*paths: str) -> FieldError:
-    return FieldError("missing field(s)", paths)
+def missing(path: str) -> FieldError:
+    return FieldError("missing field(s)", (path,))
 
 
-def disallowed(*paths: str) -> FieldError:
-    return FieldError("must not set the field(s)", paths)
+def disallowed(path: str) -> FieldError:
+    return FieldError("must not set the field(s)", (path,))
 
 
 def invalid(value: object, path: str, details: str = "") -> FieldError:
@@ -307,16 +304,15 @@ def _container(container: Container, path: str, *, serving: bool) -> Errors:
     if container.ports:
         yield from _port(container.ports[0], f"{path}.ports")
     yield from _resources(container.resources or ResourceRequirements(), f"{path}.resources")
-    if serving:
-        port = container.ports[0] if container.ports else ContainerPort()
-        yield from _probe(container.readiness_probe, f"{path}.readinessProbe", port)
+    port = container.ports[0] if container.ports else ContainerPort()
+    for name in ("readiness", "liveness", "startup"):
+        here, probe = f"{path}.{name}Probe", getattr(container, f"{name}_probe")
+        if probe is not None and serving:
+            yield from _probe(probe, here, port)
+        elif probe is not None:
+            yield from (disallowed(f"{here}.{set_field}") for set_field in msgspec.to_builtins(probe))
+    if serving and container.readiness_probe is not None:
         yield from _readiness(container.readiness_probe, f"{path}.readinessProbe")
-        yield from _probe(container.liveness_probe, f"{path}.livenessProbe", port)
-        yield from _probe(container.startup_probe, f"{path}.startupProbe", port)
-        return
-    for name in ("readinessProbe", "livenessProbe", "startupProbe"):
-        probe = msgspec.to_builtins(container).get(name) or {}
-        yield from (disallowed(f"{path}.{name}.{set_field}") for set_field in probe)
 
 
 def _env(env: list[EnvVar], path: str, reserved: tuple[str, ...]) -> Errors:
@@ -343,26 +339,24 @@ def _port(port: ContainerPort, path: str) -> Errors:
 
 
 def _resources(resources: ResourceRequirements, path: str) -> Errors:
-    values = {}
+    limits: dict[str, Fraction] = {}
     for part, quantities in (("limits", resources.limits), ("requests", resources.requests)):
         for name, text in quantities.items():
+            here = f"{path}.{part}.{name}"
             try:
-                values[part, name] = parse_quantity(text)
+                value = parse_quantity(text)
             except ValueError as error:
-                yield invalid(text, f"{path}.{part}.{name}", str(error))
+                yield invalid(text, here, str(error))
                 continue
-            if values[part, name] < 0:
-                yield invalid(text, f"{path}.{part}.{name}", "must be greater than or equal to 0")
-    for (part, name), value in values.items():
-        limit = values.get(("limits", name))
-        if part == "requests" and limit is not None and value > limit:
-            details = f"must be less than or equal to {name} limit of {resources.limits[name]}"
-            yield invalid(resources.requests[name], f"{path}.requests.{name}", details)
+            if value < 0:
+                yield invalid(text, here, "must be greater than or equal to 0")
+            if value > limits.setdefault(name, value):
+                yield invalid(
+                    text, here, f"must be less than or equal to {name} limit of {resources.limits[name]}"
+                )
 
 
-def _probe(probe: Probe | None, path: str, port: ContainerPort) -> Errors:
-    if probe is None:
-        return
+def _probe(probe: Probe, path: str, port: ContainerPort) -> Errors:
     handlers = {
         "httpGet": probe.http_get,
         "tcpSocket": probe.tcp_socket,
@@ -378,26 +372,20 @@ def _probe(probe: Probe | None, path: str, port: ContainerPort) -> Errors:
     for name, handler in (("httpGet", probe.http_get), ("tcpSocket", probe.tcp_socket)):
         if handler is not None and isinstance(handler.port, str) and handler.port not in ("", port.name):
             yield invalid(handler.port, f"{path}.{name}.port", "Probe port must match container port")
-    for name, value in (
-        ("initialDelaySeconds", probe.initial_delay_seconds),
-        ("periodSeconds", probe.period_seconds),
-        ("timeoutSeconds", probe.timeout_seconds),
-        ("successThreshold", probe.success_threshold),
-        ("failureThreshold", probe.failure_threshold),
-    ):
-        if value < 0:
-            yield out_of_bounds(value, 0, INT32_MAX, f"{path}.{name}")
+    for number in msgspec.structs.fields(probe):
+        if number.type is int and (value := getattr(probe, number.name)) < 0:
+            yield out_of_bounds(value, 0, INT32_MAX, f"{path}.{number.encode_name}")
 
 
-def _readiness(probe: Probe | None, path: str) -> Errors:
+def _readiness(probe: Probe, path: str) -> Errors:
     """`periodSeconds: 0` is Knative's own fast probing, which has no threshold and no timeout to set."""
-    if probe is None:
+    if probe.period_seconds != 0:
         return
     for name, value in (
         ("failureThreshold", probe.failure_threshold),
         ("timeoutSeconds", probe.timeout_seconds),
     ):
-        if probe.period_seconds == 0 and value != 0:
+        if value != 0:
             yield FieldError(f"{name} is disallowed when periodSeconds is zero", (f"{path}.{name}",))
 
 

@@ -108,10 +108,9 @@ class InstanceState:
 
 @dataclass(frozen=True, slots=True)
 class ExitStatus:
-    """How a container ended: `code` is 128 + `signal` if one ended it; `oom`, over its memory limit."""
+    """How a container ended: `code` is 128 + n if signal n ended it; `oom`: over its memory limit."""
 
     code: int
-    signal: int = 0
     oom: bool = False
 
 
@@ -146,39 +145,28 @@ class RunningProcess(Protocol):
 
     async def wait(self) -> ExitStatus:
         """Returns when it has ended and its last lines are logged; may be called again and again."""
-        ...
 
     async def probe(self, probe: Probe) -> ProbeResult:
         """Tries once, without a timeout of its own: the caller cancels."""
-        ...
 
     def terminate(self) -> None:
         """Asks it to end (SIGTERM); no effect after the end."""
-        ...
 
     def kill(self) -> None:
         """Ends it and all its descendants (SIGKILL); no effect after the end."""
-        ...
 
 
 class Runtime(Protocol):
     """Starts containers."""
 
-    @property
-    def name(self) -> str: ...
-
     async def open(self) -> None:
         """Gets ready; called once, before the first `start`."""
-        ...
 
     async def start(self, spec: InstanceSpec, log: Log) -> RunningProcess:
         """Starts one container and returns while it boots. Raises `StartError` when that can't work."""
-        ...
 
     async def remove_leftovers(self, identities: Iterable[str]) -> int:
         """Ends what an earlier platform on the same data left running; returns the number of processes."""
-        ...
 
     async def close(self) -> None:
         """Ends everything that it started."""
-        ...

@@ -164,7 +164,5 @@ class Child(asyncio.SubprocessProtocol):
         self._closing.cancel()
         self._transport.close()
         code = self._transport.get_returncode() or 0
-        number = max(0, -code)
-        if self.alive:
-            self._ended.set_result(ExitStatus(128 + number if number else code, number, self.oom))
+        self._ended.set_result(ExitStatus(128 - code if code < 0 else code, self.oom))
         self._settle()

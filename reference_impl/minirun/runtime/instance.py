@@ -10,7 +10,7 @@ and Knative's fast readiness probing.
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from minirun.model.clock import SECOND_NS, Clock
@@ -96,10 +96,8 @@ def exit_words(status: ExitStatus, words: str) -> tuple[str, str]:
     """Reason and message for a container that ended, in the words of Knative's condition ContainerHealthy."""
     if status.oom:
         return "OOMKilled", "Container failed with: out of memory; raise the memory limit or use less"
-    return (
-        f"ExitCode{status.code}",
-        f"Container failed with: {words or f'exit code {status.code} and no output'}",
-    )
+    words = words or f"exit code {status.code} and no output"
+    return f"ExitCode{status.code}", f"Container failed with: {words}"
 
 
 def deadline_words(port: int, seconds: float, seen: ProbeResult, words: str) -> str:
@@ -153,30 +151,23 @@ async def end(process: RunningProcess, grace_seconds: float) -> None:
         await process.wait()
 
 
+@dataclass(eq=False)
 class Instance:
     """One instance: keeps a container of `spec` running and ready, and tells `on_change` each new state.
 
     `start` begins, `stop` ends for good. `state` is the latest state; `log` gets every line of output.
     """
 
-    def __init__(
-        self,
-        spec: InstanceSpec,
-        runtime: Runtime,
-        clock: Clock,
-        on_change: Callable[[InstanceState], None],
-        log: Log,
-    ) -> None:
-        self.spec = spec
-        self.state = InstanceState()
-        self._runtime = runtime
-        self._clock = clock
-        self._on_change = on_change
-        self._log = log
-        self._lines: deque[bytes] = deque(maxlen=LAST_LINES)
-        self._seen = ProbeResult(ok=False, listening=False)
-        self._process: RunningProcess | None = None
-        self._task: asyncio.Task[None] | None = None
+    spec: InstanceSpec
+    runtime: Runtime
+    clock: Clock
+    on_change: Callable[[InstanceState], None]
+    log: Log
+    state: InstanceState = field(init=False, default=InstanceState())
+    _lines: deque[bytes] = field(init=False, default_factory=lambda: deque(maxlen=LAST_LINES))
+    _seen: ProbeResult = field(init=False, default=ProbeResult(ok=False, listening=False))
+    _process: RunningProcess | None = field(init=False, default=None)
+    _task: asyncio.Task[None] | None = field(init=False, default=None)
 
     def start(self) -> None:
         """Starts the container and the task that looks after it; returns at once."""
@@ -203,12 +194,12 @@ class Instance:
         try:
             async with asyncio.timeout(self.spec.progress_deadline_seconds) as self._deadline:
                 while True:
-                    began_ns = self._clock.monotonic_ns()
-                    self._move("start", replace(self.state, started_unix_ns=self._clock.unix_ns()))
+                    began_ns = self.clock.monotonic_ns()
+                    self._move("start", replace(self.state, started_unix_ns=self.clock.unix_ns()))
                     await self._run_container()
                     if self.state.stage is Stage.GONE:
                         return
-                    stable = self._clock.monotonic_ns() - began_ns >= STABLE_SECONDS * SECOND_NS
+                    stable = self.clock.monotonic_ns() - began_ns >= STABLE_SECONDS * SECOND_NS
                     failures = 1 if stable else failures + 1
                     await asyncio.sleep(back_off_seconds(failures))
                     self.state = replace(self.state, restart_count=self.state.restart_count + 1)
@@ -220,7 +211,7 @@ class Instance:
     async def _run_container(self) -> None:
         self._lines.clear()
         try:
-            process = self._process = await self._runtime.start(self.spec, self._on_line)
+            process = self._process = await self.runtime.start(self.spec, self._on_line)
         except StartError as error:
             self._move("exit", replace(self.state, reason=error.reason, message=str(error)))
             return
@@ -242,7 +233,7 @@ class Instance:
 
     async def _probe(self, process: RunningProcess) -> str:
         """Runs the probes in their order; returns why the container must be restarted."""
-        spec, clock = self.spec, self._clock
+        spec, clock = self.spec, self.clock
         if spec.startup:
             seen = await keep_probing(process, spec.startup, clock, lambda verdict, _: verdict is not None)
             if not seen.ok:
@@ -260,7 +251,7 @@ class Instance:
         self._seen = seen
         if verdict and self.state.stage is Stage.STARTING:
             self._deadline.reschedule(None)
-            now_ns = self._clock.unix_ns()
+            now_ns = self.clock.unix_ns()
             fine = replace(self.state, ready_unix_ns=now_ns, reason="", message="", exit_code=None)
             self._move("pass", fine)
         elif verdict is False and self.state.stage is Stage.READY:
@@ -285,7 +276,7 @@ class Instance:
 
     def _on_line(self, stream: str, line: bytes) -> None:
         self._lines.append(line)
-        self._log(stream, line)
+        self.log(stream, line)
 
     def _move(self, event: str, state: InstanceState | None = None) -> None:
         """Takes `event`, with the other fields as in `state`, and reports what has changed."""
@@ -294,4 +285,4 @@ class Instance:
         state = replace(state, stage=stage, phase=phase_of(stage, state.reason), ready=stage is Stage.READY)
         if state != self.state:
             self.state = state
-            self._on_change(state)
+            self.on_change(state)

@@ -14,10 +14,9 @@ import itertools
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
@@ -27,7 +26,7 @@ import psutil
 
 from minirun.runtime.base import Bundle, InstanceSpec, Log, StartError
 from minirun.runtime.child import Child
-from minirun.runtime.warm import INTERPRETERS, SCRIPT, WarmPool, warm_order
+from minirun.runtime.warm import INTERPRETERS, WarmPool
 
 MARK = "MINIRUN_INSTANCE"
 PORTS = range(20_000, 32_000)
@@ -98,8 +97,6 @@ class ProcessRuntime:
     folders; `warm_size` interpreters are kept warm (0: none).
     """
 
-    name = "process"
-
     def __init__(
         self, data_dir: Path, locate: Callable[[str], Bundle], rng: Random, *, warm_size: int = 2
     ) -> None:
@@ -111,13 +108,13 @@ class ProcessRuntime:
         self._ports: Iterator[int] = itertools.cycle([*PORTS[first:], *PORTS[:first]])
         self._children: dict[Child, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
-        self.pool = WarmPool(self._spawn_warm, warm_size)
         self._common = {
             "PATH": os.pathsep.join((str(self._bin.resolve()), "/usr/local/bin", "/usr/bin", "/bin")),
             "LANG": "C.UTF-8",
             "PYTHONUNBUFFERED": "1",  # as Google's buildpacks set it: log lines arrive when they are written
             MARK: self._mark + "warm",
         }
+        self.pool = WarmPool(self._common, self._scratch, warm_size)
 
     async def open(self) -> None:
         """Lays out the folders and begins to warm interpreters."""
@@ -142,7 +139,7 @@ class ProcessRuntime:
             port = held.enter_context(self._claim_port()).getsockname()[1]
             own = held.enter_context(TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True))
             try:
-                child = await self._launch(argv, self._environment(spec, bundle, port, own), cwd, log)
+                child = await self.pool.start(argv, self._environment(spec, bundle, port, own), cwd, log)
             except (OSError, ValueError) as error:
                 message = (
                     f"The start command {argv[0]!r} can't be run in {cwd} ({error}); correct the command."
@@ -150,30 +147,8 @@ class ProcessRuntime:
                 raise StartError("StartError", message) from error
             child.port, child.memory_limit_bytes = port, spec.memory_limit_bytes
             self._children[child] = asyncio.create_task(self._see_off(child, held.pop_all()))
-        self.pool.make_way_for(child)
         if child.memory_limit_bytes and self._watching is None:
             self._watching = asyncio.create_task(self._watch_memory(), name="memory limits")
-        return child
-
-    async def _launch(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Log) -> Child:
-        order = warm_order(argv, env, self._common, cwd)
-        child = self.pool.take() if order else None
-        if child is None or order is None:
-            return await Child.spawn(argv, env, cwd, log)
-        child.log, child.env, child.cwd = log, env, cwd
-        child.write_and_close(order)
-        return child
-
-    async def _spawn_warm(self) -> Child:
-        warm = asyncio.Event()
-        argv = ("python", str(SCRIPT))
-        child = await Child.spawn(argv, self._common, self._scratch, lambda *_: warm.set(), subprocess.PIPE)
-        child.settled.add_done_callback(lambda _: warm.set())
-        try:
-            await warm.wait()
-        except asyncio.CancelledError:
-            child.kill()
-            raise
         return child
 
     def _environment(self, spec: InstanceSpec, bundle: Bundle, port: int, own: str) -> dict[str, str]:

@@ -8,17 +8,16 @@ containers, and Knative's `autoscale-go` sample as the app in them.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
 from minirun.model.clock import Clock
 from minirun.runtime.base import ExitStatus, InstanceSpec, Log, Probe, ProbeResult
+from minirun.runtime.probes import NOT_LISTENING, PASSED
 
 DEFAULT_PORT = 8080
 SIGKILL, SIGTERM = 9, 15  # Linux' numbers, wherever this runs
-
-REFUSED = ProbeResult(ok=False, listening=False, detail="connection refused")
 
 Distribution = Callable[[Random], float]
 """Draws a number of seconds."""
@@ -109,20 +108,20 @@ class VirtualProcess:
     async def probe(self, probe: Probe) -> ProbeResult:
         """Waits until the app listens, if it ever will: knocking all the time would only cost time."""
         listens = self._profile.listens and await asyncio.shield(self._listens) and not self.ended.done()
-        return ProbeResult(ok=True) if listens else REFUSED
+        return PASSED if listens else NOT_LISTENING
 
     def terminate(self) -> None:
-        self._call_later(self._profile.stop_seconds, self.exit, 128 + SIGTERM, SIGTERM)
+        self._call_later(self._profile.stop_seconds, self.exit, 128 + SIGTERM)
 
     def kill(self) -> None:
-        self.exit(128 + SIGKILL, SIGKILL)
+        self.exit(128 + SIGKILL)
 
-    def exit(self, code: int, signal: int = 0, oom: bool = False) -> None:
+    def exit(self, code: int) -> None:
         """Ends it now, and its requests with it; no effect after the end."""
         if self.ended.done():
             return
         self._boot.cancel()
-        self.ended.set_result(ExitStatus(code, signal, oom))
+        self.ended.set_result(ExitStatus(code))
         if not self._listens.done():
             self._listens.set_result(False)
         broken, self._requests = self._requests, {}
@@ -150,24 +149,20 @@ def pod_ip(number: int) -> str:
     return f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
 
 
+@dataclass(eq=False)
 class VirtualRuntime:
     """A `Runtime` in which every container has an address of its own.
 
-    Args:
-        clock: tells when a container was started.
-        rng: draws times and failures.
-        profile_of: how the container of a given instance behaves.
+    `profile_of` says how the container of an instance behaves, `rng` draws its times and failures, and
+    `processes` are those that run, by host.
     """
 
-    name = "virtual"
-
-    def __init__(self, clock: Clock, rng: Random, profile_of: Callable[[InstanceSpec], Profile]) -> None:
-        self._clock = clock
-        self._rng = rng
-        self._profile_of = profile_of
-        self.started = 0
-        self._ended_ns = 0  # lifetimes of those that have ended
-        self.processes: dict[str, VirtualProcess] = {}  # those that run, by host
+    clock: Clock
+    rng: Random
+    profile_of: Callable[[InstanceSpec], Profile]
+    processes: dict[str, VirtualProcess] = field(init=False, default_factory=dict)
+    started: int = field(init=False, default=0)
+    _ended_ns: int = field(init=False, default=0)  # lifetimes of those that have ended
 
     async def open(self) -> None:
         """There is nothing to get ready."""
@@ -175,18 +170,18 @@ class VirtualRuntime:
     async def start(self, spec: InstanceSpec, log: Log) -> VirtualProcess:
         self.started += 1
         host = pod_ip(self.started)
-        process = VirtualProcess(spec, host, self._clock.monotonic_ns(), self._profile_of(spec), self._rng)
+        process = VirtualProcess(spec, host, self.clock.monotonic_ns(), self.profile_of(spec), self.rng)
         self.processes[host] = process
         process.ended.add_done_callback(lambda _: self._forget(process))
         return process
 
     def _forget(self, process: VirtualProcess) -> None:
         del self.processes[process.host]
-        self._ended_ns += self._clock.monotonic_ns() - process.started_ns
+        self._ended_ns += self.clock.monotonic_ns() - process.started_ns
 
     def container_ns(self) -> int:
         """For how long containers have run, all added up."""
-        now_ns = self._clock.monotonic_ns()
+        now_ns = self.clock.monotonic_ns()
         return self._ended_ns + sum(now_ns - process.started_ns for process in self.processes.values())
 
     def submit(self, host: str, answer: Answer) -> None:

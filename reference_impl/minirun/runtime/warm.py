@@ -8,11 +8,12 @@ and the pre-warmed sandboxes of the function platforms; Cloud Run's "startup CPU
 
 import asyncio
 import json
+import subprocess
 import sys
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from minirun.runtime.base import Log
 from minirun.runtime.child import Child
 
 INTERPRETERS = {"python", "python3", f"python3.{sys.version_info.minor}"}
@@ -52,27 +53,29 @@ def warm_order(
 
 
 class WarmPool:
-    """Keeps `size` warm interpreters. `spawn` starts one and returns when it is warm."""
+    """Starts processes, and keeps `size` interpreters warm in `cwd`, with the environment `common`."""
 
-    def __init__(self, spawn: Callable[[], Awaitable[Child]], size: int) -> None:
-        self._spawn = spawn
+    def __init__(self, common: Mapping[str, str], cwd: Path, size: int) -> None:
+        self._common = common
+        self._cwd = cwd
         self._size = size
-        self._idle: deque[Child] = deque()
+        self._idle: list[Child] = []
         self._starting = 0
         self._filling: asyncio.Task[None] | None = None
 
-    def take(self) -> Child | None:
-        """A warm interpreter, or None if there is none now."""
-        while self._idle:
-            child = self._idle.popleft()
-            if child.alive:
-                return child
-        return None
-
-    def make_way_for(self, child: Child) -> None:
-        """Makes no new ones until `child` has settled."""
+    async def start(self, argv: Sequence[str], env: Mapping[str, str], cwd: Path, log: Log) -> Child:
+        """Starts `argv`, in a warm interpreter where one will do. Raises OSError or ValueError."""
+        order = warm_order(argv, env, self._common, cwd)
+        self._idle = [child for child in self._idle if child.alive]
+        if order and self._idle:
+            child = self._idle.pop(0)
+            child.log, child.env, child.cwd = log, env, cwd
+            child.write_and_close(order)
+        else:
+            child = await Child.spawn(argv, env, cwd, log)
         self._starting += 1
         child.settled.add_done_callback(self._has_settled)
+        return child
 
     def _has_settled(self, settled: asyncio.Future[None]) -> None:
         self._starting -= 1
@@ -90,14 +93,21 @@ class WarmPool:
 
     async def _fill(self) -> None:
         while len(self._idle) < self._size and not self._starting:
-            self._idle.append(await self._spawn())
+            child = await self._warm_up()
+            self._idle.append(child)
+
+    async def _warm_up(self) -> Child:
+        warm = asyncio.Event()
+        argv = ("python", str(SCRIPT))
+        child = await Child.spawn(argv, self._common, self._cwd, lambda *_: warm.set(), subprocess.PIPE)
+        child.settled.add_done_callback(lambda _: warm.set())
+        await warm.wait()
+        return child
 
     async def close(self) -> None:
-        """Ends the idle ones, and makes no more."""
+        """Ends the idle ones and the one that is being made, and makes no more."""
         self._size = 0
-        if self._filling:
-            self._filling.cancel()
-            await asyncio.wait({self._filling})
+        await self.filled()
         for child in self._idle:
             child.kill()
             await child.wait()

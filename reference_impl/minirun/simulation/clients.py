@@ -21,7 +21,7 @@ class Clients:
 
     def __init__(self, router: Router, runtime: VirtualRuntime, clock: Clock) -> None:
         self._route = router.route
-        self._submit = runtime.submit
+        self._runtime = runtime
         self._now_ns = clock.monotonic_ns
         self._waiting: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
@@ -40,21 +40,23 @@ class Clients:
             return
         lease = destination.path.try_acquire()
         if lease is not None:
-            self._submit(lease.endpoint.host, partial(self._answered, arrived_ns, lease))
+            self._runtime.submit(lease.endpoint.host, partial(self._answered, arrived_ns, lease))
             return
         task = asyncio.create_task(self._wait(destination, arrived_ns))
         self._waiting.add(task)
         task.add_done_callback(self._waiting.discard)
 
     async def _wait(self, destination: Destination, arrived_ns: int) -> None:
-        timeout_seconds = destination.response_start_timeout_seconds or None
+        lease = None
         try:
-            lease = await destination.path.acquire(timeout_seconds)
-        except (QueueFull, ActivationTimeout) as error:
-            self._answered(arrived_ns, None, 503 if isinstance(error, QueueFull) else 504)
-            return
-        self.waits.append((self._now_ns() - arrived_ns) / SECOND_NS)
-        self._submit(lease.endpoint.host, partial(self._answered, arrived_ns, lease))
+            lease = await destination.path.acquire(destination.response_start_timeout_seconds or None)
+            self.waits.append((self._now_ns() - arrived_ns) / SECOND_NS)
+            status = await self._runtime.serve(lease.endpoint.host)
+        except QueueFull:
+            status = 503
+        except ActivationTimeout:
+            status = 504
+        self._answered(arrived_ns, lease, status)
 
     def _answered(self, arrived_ns: int, lease: Lease | None, status: int) -> None:
         if lease is not None:

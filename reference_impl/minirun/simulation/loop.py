@@ -90,15 +90,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         while timers and timers[0][2].cancelled():
             heappop(timers)
         if not timers:
-            raise DeadlockError(self._deadlock_message())
+            tasks = sorted(f"{task.get_name()} ({task.get_coro()!r})" for task in asyncio.all_tasks(self))
+            raise DeadlockError(
+                f"everybody waits and no timer is set at {self.time():.3f} s of virtual time; set a timer or "
+                f"wake one of: {', '.join(tasks) or 'no task at all'}"
+            )
         self.now_ns = max(self.now_ns, timers[0][0])
-
-    def _deadlock_message(self) -> str:
-        names = sorted(f"{task.get_name()} ({task.get_coro()!r})" for task in asyncio.all_tasks(self))
-        return (
-            f"everybody waits and no timer is set at {self.time():.3f} s of virtual time; "
-            f"set a timer, or wake one of: {', '.join(names) or 'no task at all'}"
-        )
 
     def _write_to_self(self) -> None:
         """`call_soon_threadsafe` (a signal, say) has nobody to wake: this loop never blocks."""

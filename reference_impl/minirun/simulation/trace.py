@@ -31,6 +31,7 @@ from minirun.simulation.workload import Arrivals, read_trace, spread
 from minirun.store.store import Store
 
 NAMESPACE = "default"
+PROFILE = Profile(start=distribution("0.5"), service=distribution("0.1"))
 COLUMNS = 60
 DEPLOY_SECONDS = 660.0  # a little more than the progress deadline
 
@@ -52,7 +53,7 @@ class SimulationOptions:
         seed: of all randomness; the same seed gives the same report.
     """
 
-    profile: Profile = Profile(distribution("0.5"), distribution("0.1"))  # noqa: RUF009
+    profile: Profile = PROFILE
     concurrency: int = 0
     annotations: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -86,11 +87,9 @@ class Simulation:
 
     def create(self, name: str) -> None:
         """Creates a Service, through the same door as the API's."""
-        target = Target(KIND_OF[Service], NAMESPACE, name)
+        target, document = Target(KIND_OF[Service], NAMESPACE, name), self._options.manifest(name)
         try:
-            self.store.create(
-                admit(self.store, target, self._options.manifest(name), None, "Strict").resource
-            )
+            self.store.create(admit(self.store, target, document, None, "Strict").resource)
         except StatusError as error:
             raise DeployError(f"service {name} was refused: {error}") from None
 
@@ -167,10 +166,7 @@ class Simulation:
             await self.core.stop()
 
 
-def simulate(
-    trace: Sequence[Arrivals],
-    options: SimulationOptions = SimulationOptions(),
-) -> SimulationReport:
+def simulate(trace: Sequence[Arrivals], options: SimulationOptions = SimulationOptions()) -> SimulationReport:
     """Runs a trace, sorted by second and with at least one row, through the platform in virtual time.
 
     Raises:
@@ -180,10 +176,7 @@ def simulate(
     return run_virtual(lambda clock: Simulation(options, clock).run(trace))
 
 
-def simulate_csv(
-    path: str | Path,
-    options: SimulationOptions = SimulationOptions(),
-) -> SimulationReport:
+def simulate_csv(path: str | Path, options: SimulationOptions = SimulationOptions()) -> SimulationReport:
     """Runs the trace in a CSV file; see `workload.read_trace` and `simulate`.
 
     Raises:

@@ -36,7 +36,7 @@ class SQLiteLog:
     """
 
     def __init__(self, path: Path, *, full_sync: bool = False) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=0.2)
+        self._db = sqlite3.connect(path, timeout=0.2)
         try:
             self._open(path, full_sync)
         except BaseException:
@@ -90,30 +90,18 @@ class SQLiteLog:
 
     def put(self, kind: str, namespace: str, name: str, resource_version: int, body: bytes) -> None:
         """Writes an object and the counter, in one transaction."""
-        self._write(
-            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)",
-            (kind, namespace, name, body),
-            resource_version,
-        )
+        insert = "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)"
+        self._write(resource_version, insert, kind, namespace, name, body)
 
     def remove(self, kind: str, namespace: str, name: str, resource_version: int) -> None:
         """Removes an object and writes the counter, in one transaction."""
-        self._write(
-            "DELETE FROM objects WHERE kind=? AND namespace=? AND name=?",
-            (kind, namespace, name),
-            resource_version,
-        )
+        delete = "DELETE FROM objects WHERE kind=? AND namespace=? AND name=?"
+        self._write(resource_version, delete, kind, namespace, name)
 
-    def _write(self, statement: str, values: tuple[str | bytes, ...], resource_version: int) -> None:
-        execute = self._db.execute
-        execute("BEGIN")
-        try:
-            execute(statement, values)
-            execute("UPDATE counter SET resource_version=?", (resource_version,))
-            execute("COMMIT")
-        except BaseException:
-            execute("ROLLBACK")
-            raise
+    def _write(self, resource_version: int, statement: str, *values: str | bytes) -> None:
+        with self._db:
+            self._db.execute(statement, values)
+            self._db.execute("UPDATE counter SET resource_version=?", (resource_version,))
 
     def close(self) -> None:
         """Folds the journal into the file and lets go of it."""

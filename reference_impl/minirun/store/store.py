@@ -11,7 +11,7 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,22 +19,12 @@ from minirun.model.clock import Clock
 from minirun.model.meta import Resource, replace, rfc3339, with_meta
 from minirun.model.resources import KINDS
 from minirun.store.errors import AlreadyExistsError, ConflictError, GoneError, NotFoundError
+from minirun.store.sqlite import SQLiteLog
 
 R = TypeVar("R", bound=Resource)
 HISTORY = 20_000  # events kept for watches that start in the past
 
 _TYPES = {row.kind: row.type for row in KINDS}
-
-
-class Log(Protocol):
-    """Where writes go before they are acknowledged."""
-
-    @property
-    def resource_version(self) -> int: ...
-    def load(self) -> Iterable[tuple[str, bytes]]: ...
-    def put(self, kind: str, namespace: str, name: str, resource_version: int, body: bytes) -> None: ...
-    def remove(self, kind: str, namespace: str, name: str, resource_version: int) -> None: ...
-    def close(self) -> None: ...
 
 
 class Event(NamedTuple):
@@ -97,7 +87,10 @@ class Store:
     """
 
     def __init__(
-        self, clock: Clock, log: Log | None = None, new_uid: Callable[[], str] = lambda: str(uuid.uuid4())
+        self,
+        clock: Clock,
+        log: SQLiteLog | None = None,
+        new_uid: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._clock = clock
         self._log = log
@@ -112,7 +105,6 @@ class Store:
             self.version = log.resource_version
             for kind, body in log.load():
                 self._index(msgspec.json.decode(body, type=_TYPES[kind]))
-        self._oldest = self.version
 
     # reading
 
@@ -252,8 +244,6 @@ class Store:
 
     def _publish(self, event: Event) -> None:
         self.version = event.version
-        if len(self._history) == HISTORY:
-            self._oldest = self._history[0].version
         self._history.append(event)
         for subscriber in self._subscribers:
             subscriber(event)
@@ -272,8 +262,8 @@ class Store:
         """
         past: Iterable[Event] = ()
         if since is not None and since != self.version:
-            if since < self._oldest:
-                raise GoneError(since, self._oldest)
+            if since < (oldest := self.version - len(self._history)):
+                raise GoneError(since, oldest)
             past = (event for event in self._history if event.version > since)
         watch = Watch(self, frozenset(t.__name__ for t in types), past)
         self._watches.add(watch)

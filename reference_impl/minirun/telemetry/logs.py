@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -233,8 +234,9 @@ class LogStore:
         # Each log is read from its end, so that the tail of a long one is cheap.
         wanted = partial(_matches, namespace, selection)
         heads = [islice(filter(wanted, log), tail) for log in logs]
-        merged = heapq.merge(*heads, key=_time, reverse=True)
-        return iter(sorted(islice(merged, tail), key=_time))
+        time = attrgetter("timestamp_unix_ns")
+        merged = heapq.merge(*heads, key=time, reverse=True)
+        return iter(sorted(islice(merged, tail), key=time))
 
     async def follow(self, namespace: str | None, **selection: Unpack[Selection]) -> AsyncIterator[LogEntry]:
         """What `read` gives, then each new entry as it comes, until the caller closes it.
@@ -259,10 +261,6 @@ class LogStore:
         if self._directory is not None:
             for suffix in (".jsonl", ".old"):
                 self._path(namespace, revision).with_suffix(suffix).unlink(missing_ok=True)
-
-
-def _time(entry: LogEntry) -> int:
-    return entry.timestamp_unix_ns
 
 
 def _matches(namespace: str | None, selection: Selection, entry: LogEntry) -> bool:

@@ -24,23 +24,13 @@ class RevisionShare(msgspec.Struct, frozen=True, rename="camel"):
     percent: int
 
 
-class StepParams(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    rename={
-        "start_ns": "starttime",
-        "next_step_ns": "nextStepTime",
-        "step_ns": "stepDuration",
-        "size": "stepSize",
-    },
-):
+class StepParams(msgspec.Struct, frozen=True, omit_defaults=True):
     """When the rollout started and steps next, the time and percent of a step; 0 is not known yet."""
 
-    start_ns: int = 0
-    next_step_ns: int = 0
-    step_ns: int = 0
-    size: int = 0
+    start_ns: int = msgspec.field(default=0, name="starttime")
+    next_step_ns: int = msgspec.field(default=0, name="nextStepTime")
+    step_ns: int = msgspec.field(default=0, name="stepDuration")
+    size: int = msgspec.field(default=0, name="stepSize")
 
 
 class ConfigurationRollout(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):

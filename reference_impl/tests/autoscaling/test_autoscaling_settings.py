@@ -1,11 +1,12 @@
 """Settings, annotations over settings, and what is refused."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from minirun.autoscaling.annotations import AnnotationError, check_annotations
-from minirun.autoscaling.settings import AutoscalerSettings, SettingsError
+from minirun.autoscaling.settings import AutoscalerSettings
 from minirun.autoscaling.spec import (
     DeciderSpec,
     MetricSpec,
@@ -121,9 +122,8 @@ def test_the_target_percentage_may_be_a_fraction(text: str, fraction: float) -> 
     ],
 )
 def test_a_wrong_config_map_is_refused(data: dict[str, str], sentence: str) -> None:
-    with pytest.raises(SettingsError) as error:
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
         AutoscalerSettings.from_config_map(data)
-    assert str(error.value) == sentence
 
 
 def test_zero_may_be_the_initial_scale_where_the_cluster_allows_it() -> None:

@@ -1,6 +1,5 @@
 """What the options of deploy, traffic, apply and export make of a Service: pure changes."""
 
-
 import click
 import pytest
 from hypothesis import given

@@ -120,6 +120,11 @@ def test_a_platform_that_is_not_there_is_one_sentence(answer: object, sentence: 
         Wire(answer).client().get(Service, "ns", "x")
 
 
+def test_a_list_that_is_none_is_one_sentence() -> None:
+    with pytest.raises(click.ClickException, match="is no minirun platform"):
+        Wire(b"<html>").client().list(Service, "ns")
+
+
 def test_a_watch_gives_changes_and_no_bookmarks() -> None:
     events = [("ADDED", BODY), ("BOOKMARK", BODY), ("DELETED", BODY)]
     stream = b"".join(json.dumps({"type": t, "object": o}).encode() + b"\n" for t, o in events)

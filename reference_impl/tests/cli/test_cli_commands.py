@@ -171,6 +171,12 @@ def test_a_file_that_can_not_be_applied_is_one_sentence(tmp_path: Path, text: st
     assert sentence in output
 
 
+def test_a_file_that_is_not_there_is_a_wrong_use() -> None:
+    status, output = run("apply", "-f", "/no/such/file.yaml")
+    assert status == 2
+    assert "'/no/such/file.yaml' does not exist" in output
+
+
 def test_a_file_may_hold_many_documents_and_lists(tmp_path: Path) -> None:
     file = tmp_path / "all.yaml"
     item = "{apiVersion: v1, kind: ConfigMap, metadata: {name: %s}}"

@@ -58,7 +58,7 @@ async def take(world: World, step: Step) -> None:
         await world.controllers.start()
     elif what == "kill":
         for process in list(world.runtime.processes.values())[:number]:
-            process.exit(137, 9)
+            process.kill()
     elif what == "delete":
         for pod in world.pods()[:number]:
             world.store.delete(Pod, *pod.key)

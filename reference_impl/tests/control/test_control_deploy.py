@@ -116,7 +116,7 @@ def test_a_container_that_keeps_exiting_is_said_and_keeps_the_old_revision_servi
         world.deploy("hello")
         await world.until_ready("hello")
         world.deploy("hello", "bad")
-        await world.until(lambda: world.verdict("hello") == "False")
+        await world.until(lambda: world.verdict("hello") == "False", 2)
         healthy = world.condition(world.revision("hello-00002"), "ContainerHealthy")
         assert (healthy.status, healthy.reason) == ("False", "ExitCode1")
         assert healthy.message.startswith("Container failed with: ")

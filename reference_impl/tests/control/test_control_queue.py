@@ -76,7 +76,7 @@ def test_urgent_keys_overtake() -> None:
     run_virtual(scene)
 
 
-def test_a_reconciler_says_when_to_come_back_and_its_last_word_counts() -> None:
+def test_a_reconciler_says_when_to_come_back_and_the_earliest_wish_counts() -> None:
     async def scene(clock: VirtualClock) -> None:
         script = Script(new_world(clock))
         script.does = [10.0, 3.0]
@@ -85,6 +85,12 @@ def test_a_reconciler_says_when_to_come_back_and_its_last_word_counts() -> None:
         script.queue.add(A)
         await asyncio.sleep(60)
         assert script.calls == [("a", 0.0), ("a", 1.0), ("a", 4.0)]
+        script.does = [3.0, 10.0]
+        script.queue.add(A)
+        await asyncio.sleep(1)
+        script.queue.add(A)
+        await asyncio.sleep(60)
+        assert script.calls[3:] == [("a", 61.0), ("a", 62.0), ("a", 64.0)]
 
     run_virtual(scene)
 

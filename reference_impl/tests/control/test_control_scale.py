@@ -173,6 +173,8 @@ def test_an_instance_that_is_removed_finishes_its_requests_first() -> None:
         await world.until(lambda: len(world.pods()) == 2)
         await asyncio.sleep(20)
         assert world.runtime.started == 2
+        assert world.ctx.paths.ready_count(f"{NS}/hello-00001") == 1
+        assert world.deployment("hello-00001").status.ready_replicas == 1
         assert len(world.runtime.processes) == 2, "the old one still works"
         assert [e.name for e in world.path("hello-00001").instance_reports(0)] != [pod.metadata.name]
         await running
@@ -261,3 +263,17 @@ def test_a_failed_pod_is_replaced_and_kept_to_be_read_until_zero() -> None:
     assert plan.create == 1
     assert [pod.metadata.name for pod in plan.delete] == ["older"]
     assert len(plan_pods(0, pods).delete) == 2
+
+
+def test_stopping_the_platform_ends_an_instance_that_will_not_go_within_seconds() -> None:
+    async def scene(world: World) -> None:
+        world.profiles["hello"] = Profile(GOOD.start, GOOD.service, stop_seconds=1000)
+        world.deploy("hello")
+        await world.until_ready("hello")
+        began = world.seconds()
+        await world.controllers.stop()
+        assert world.runtime.processes == {}
+        assert world.seconds() - began < 6
+        world.build()
+
+    play(scene)

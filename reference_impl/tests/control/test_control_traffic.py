@@ -3,9 +3,10 @@
 import asyncio
 from collections import Counter
 
-from controlworld import CRASHING, World, play
+from controlworld import CRASHING, NS, World, play
 
-from minirun.model.resources import TrafficTarget
+from minirun.model.meta import ObjectMeta, replace
+from minirun.model.resources import Route, RouteSpec, TrafficTarget
 
 HOST = "hello.default.localhost"
 
@@ -166,7 +167,7 @@ def test_a_cluster_local_service_answers_inside_only() -> None:
     async def scene(world: World) -> None:
         world.deploy("hello", labels={"networking.knative.dev/visibility": "cluster-local"})
         service = await world.until_ready("hello")
-        assert service.status.url == "http://hello.default.svc.cluster.local:8080"
+        assert service.status.url == "http://hello.default.svc.cluster.local"
         assert world.revision_for(HOST) is None
         assert world.revision_for("hello.default.svc.cluster.local") == "hello-00001"
 
@@ -206,5 +207,47 @@ def test_while_revisions_change_every_request_is_answered() -> None:
             assert not task.done(), task.exception()
             task.cancel()
         assert set(answered) == {f"hello-0000{n}" for n in range(1, 6)}
+
+    play(scene)
+
+
+def test_the_last_good_traffic_is_routed_again_after_a_restart() -> None:
+    async def scene(world: World) -> None:
+        await two_revisions(world)
+        world.deploy("hello", env="2", traffic=[to("hello-00001", 100)])
+        await world.until_ready("hello")
+        world.deploy("hello", env="2", traffic=[to("hello-00007", 100)])
+        await world.settle()
+        await world.controllers.stop()
+        world.build()
+        await world.controllers.start()
+        assert world.revision_for(HOST) == "hello-00001"
+
+    play(scene)
+
+
+def test_a_route_that_moves_to_another_configuration_lets_go_of_the_first() -> None:
+    async def scene(world: World) -> None:
+        world.deploy("a")
+        world.deploy("b")
+        await world.until_ready("a")
+        await world.until_ready("b")
+        front = Route(
+            metadata=ObjectMeta(name="front", namespace=NS),
+            spec=RouteSpec(traffic=[TrafficTarget(configuration_name="a", percent=100)]),
+        )
+        front = world.store.create(front)
+        await world.settle()
+        assert world.revision("a-00001").metadata.annotations["serving.knative.dev/routes"] == "a,front"
+        front = world.route("front")
+        target = TrafficTarget(configuration_name="b", percent=100)
+        world.store.update(replace(front, spec=RouteSpec(traffic=[target])))
+        await world.settle()
+        assert world.revision("a-00001").metadata.annotations["serving.knative.dev/routes"] == "a"
+        assert world.revision("b-00001").metadata.annotations["serving.knative.dev/routes"] == "b,front"
+        world.store.delete(Route, NS, "front")
+        await world.settle()
+        assert world.revision("b-00001").metadata.annotations["serving.knative.dev/routes"] == "b"
+        assert world.revision_for("front.default.localhost") is None
 
     play(scene)

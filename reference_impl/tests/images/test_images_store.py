@@ -126,6 +126,12 @@ async def test_a_built_image_is_found_by_name_tag_and_digest(store, source):
     assert left_in(store) == {"bundles", "tags.json", image.digest.removeprefix("sha256:")}
 
 
+async def test_builds_at_the_same_time_all_leave_their_tags(store, source):
+    names = [f"web:v{number}" for number in range(8)]
+    await asyncio.gather(*(build(store, source, name) for name in names))
+    assert [image.reference for image in store.list()] == [*names, *sample_names()]
+
+
 async def test_the_same_content_is_the_same_image_whatever_its_folder_and_times(store, source, tmp_path):
     first = await build(store, source, "web")
     copy = tmp_path / "copy"

@@ -103,7 +103,7 @@ def test_a_verdict_is_the_last_run_of_outcomes_that_was_long_enough(
 def test_an_exit_is_told_in_the_words_of_knative() -> None:
     assert exit_words(ExitStatus(3), "boom") == ("ExitCode3", "Container failed with: boom")
     assert exit_words(ExitStatus(1), "")[1] == "Container failed with: exit code 1 and no output"
-    assert exit_words(ExitStatus(137, signal=9, oom=True), "boom")[0] == "OOMKilled"
+    assert exit_words(ExitStatus(137, oom=True), "boom")[0] == "OOMKilled"
 
 
 def test_last_words_are_lines_cut_to_a_termination_message() -> None:

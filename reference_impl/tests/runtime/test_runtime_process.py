@@ -170,6 +170,7 @@ async def test_a_start_command_that_can_not_be_run_is_a_sentence(bench, fields):
     spec = bench.spec("hello", **fields)
     with pytest.raises(StartError, match=r"The start command '.*' can't be run in .*; correct the command\."):
         await bench.runtime.start(spec, lambda *_: None)
+    assert not list((bench.folder / "data/runtime/scratch").iterdir())
 
 
 async def test_a_probe_command_that_does_not_exist_is_a_failed_probe(bench):
