@@ -30,6 +30,7 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self.client is not None:
+            if not self.client.transport.is_closing():
             self.client.transport.write(data)
         self.parser.feed_data(data)
 

@@ -35,6 +35,12 @@ class Latencies:
         if ns > self.max_ns:
             self.max_ns = ns
 
+    def merge(self, other: "Latencies") -> None:
+        """Adds what another histogram counted."""
+        self._buckets = [a + b for a, b in zip(self._buckets, other._buckets, strict=True)]
+        self.count += other.count
+        self.max_ns = max(self.max_ns, other.max_ns)
+
     def percentile(self, percent: float) -> float:
         """Milliseconds below which `percent` of the latencies are; 0 when there are none."""
         wanted, seen = percent / 100 * self.count, 0

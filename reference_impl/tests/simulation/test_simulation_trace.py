@@ -180,7 +180,7 @@ def test_an_instance_that_crashes_costs_its_requests_and_is_replaced() -> None:
         crashed = next(iter(bench.runtime.processes.values()))
         running = len(crashed._requests)
         assert running >= 1
-        crashed.exit(137, 9, oom=True)
+        crashed.exit(137)
         await sending
         await bench.clients.all_answered()
         assert bench.clients.statuses == {200: 180 - running, 502: running}

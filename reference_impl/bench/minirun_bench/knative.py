@@ -1,0 +1,139 @@
+"""Knative's own benchmark workloads, open loop, with its thresholds.
+
+Source of workloads and thresholds: knative/serving test/performance/benchmarks (commit 98e5ef90a). Instances
+are `samples/sleep` (GET /?sleep=100), the counterpart of `autoscale-go`. What is made smaller is said.
+"""
+
+import asyncio
+import time
+
+from minirun.cli.load import LoadResult
+from minirun_bench.harness import (
+    AUTOSCALING,
+    SERVICES,
+    SHORT_WINDOWS,
+    Live,
+    Result,
+    Scale,
+    host_of,
+    is_ready,
+    open_loop,
+)
+
+PATH = "/?sleep=100"
+
+
+def tell(result: Result, what: str, found: LoadResult, aim_ms: float, wanted: int, knative: str) -> None:
+    """A row and a verdict: p95 within the threshold, nothing lost (0.1 % of the requests may be missing)."""
+    p50, p95, p99 = (found.latencies.percentile(p) for p in (50, 95, 99))
+    good = found.statuses[200]
+    bad = found.latencies.count - good + sum(found.errors.values())
+    result.add(
+        workload=what,
+        requests=found.latencies.count,
+        p50_ms=p50,
+        p95_ms=p95,
+        p99_ms=p99,
+        max_ms=found.latencies.max_ns / 1e6,
+        failed=bad,
+        knative_here=knative,
+    )
+    if aim_ms:
+        met = p95 <= aim_ms and bad == 0 and abs(good - wanted) <= max(1, wanted // 1000)
+        measured = f"{p95:.1f} ms, {bad} failed, {good:,} of {wanted:,} answered"
+        result.judge(f"{what}: p95 <= {aim_ms:g} ms, none lost", measured, met)
+
+
+async def dataplane_probe(scale: Scale) -> Result:
+    """1,000 requests a second on five instances of a 100 ms app, past the activator and through it."""
+    result = Result("dataplane", "dataplane-probe: 1,000 requests/s on a 100 ms app, 5 instances")
+    seconds = scale.pick(3, 20, 180)
+    wanted = int(1000 * seconds)
+    with Live() as live:
+        live.deploy("past", "sleep", min_scale=5, max_scale=5, target_burst_capacity=0)
+        live.deploy("through", "sleep", min_scale=5, max_scale=5, target_burst_capacity=-1)
+        live.wait(lambda: len(live.pods()) == 10, "ten instances")
+        await asyncio.sleep(2)
+        alone = await open_loop(live.app_port(), "app", 1000, seconds, PATH)
+        tell(result, "one instance alone", alone, 0, wanted, "")
+        past = await open_loop(live.port, host_of("past"), 1000, seconds, PATH)
+        tell(result, "past the activator", past, 110, wanted, "p95 105.1")
+        through = await open_loop(live.port, host_of("through"), 1000, seconds, PATH)
+        tell(result, "through the activator", through, 110, wanted, "p95 141.5")
+    return result
+
+
+async def load_test(scale: Scale) -> Result:
+    """From zero in steps of 1,000, 2,000 and 3,000 requests a second."""
+    result = Result("loadtest", "load-test: from zero, 1,000 -> 2,000 -> 3,000 requests/s")
+    seconds = scale.pick(2, 10, 120)
+    for name, burst in (("zero", 0), ("always", -1), ("200", 200)):
+        with Live(settings=SHORT_WINDOWS) as live:
+            live.deploy("load", "sleep", target_burst_capacity=burst)
+            live.wait(lambda live=live: not live.pods(), "zero instances")  # type: ignore[misc]
+            whole = LoadResult()
+            for rate in (1000, 2000, 3000):
+                step = await open_loop(live.port, host_of("load"), rate, seconds, PATH)
+                whole.latencies.merge(step.latencies)
+                whole.statuses += step.statuses
+                whole.errors += step.errors
+        tell(result, f"target-burst-capacity {name}", whole, 115, int(6000 * seconds), "missed at 3,000/s")
+    return result
+
+
+async def rollout_probe(scale: Scale) -> Result:
+    """1,000 requests a second while the revision is replaced."""
+    result = Result("rollout", "rollout-probe: 1,000 requests/s while a new revision takes over")
+    result.notes.append(
+        "Knative's sizes (100 and 50 instances) are scaled to 20 and 10: this is one machine. The threshold is of "
+        "a run of 180 s (--full), where the take-over may disturb 5 %, or 9 s; a shorter run allows less."
+    )
+    seconds = scale.pick(12, 60, 180)
+    workloads = (("past the activator, cc 10", 10, 0, 20), ("through the activator, cc 30", 30, -1, 10))
+    for what, concurrency, burst, least in workloads:
+        with Live() as live:
+            live.deploy(
+                "roll",
+                "sleep",
+                concurrency=concurrency,
+                min_scale=least,
+                max_scale=least * 2,
+                target_burst_capacity=burst,
+            )
+            live.wait(lambda live=live, n=least: len(live.pods()) >= n, "instances")  # type: ignore[misc]
+            await asyncio.sleep(2)
+
+            async def replace(live: Live = live) -> None:
+                await asyncio.sleep(seconds / 6)
+                patch = {
+                    "spec": {"template": {"metadata": {"annotations": {f"{AUTOSCALING}min-scale": "1"}}}}
+                }
+                kind = {"content-type": "application/merge-patch+json"}
+                await asyncio.to_thread(live.api.patch, f"{SERVICES}/roll", json=patch, headers=kind)
+
+            replacing = asyncio.create_task(replace())
+            found = await open_loop(live.port, host_of("roll"), 1000, seconds, PATH)
+            await replacing
+            assert live.service("roll")["status"]["latestReadyRevisionName"] == "roll-00002"
+        tell(result, what, found, 110, int(1000 * seconds), "")
+    return result
+
+
+async def reconciliation_delay(scale: Scale) -> Result:
+    """Services created one after another: how long until each is Ready."""
+    result = Result("reconcile", "reconciliation-delay: Services created one after another")
+    count = int(scale.pick(10, 180, 180))
+    seen = []
+    with Live(settings=SHORT_WINDOWS) as live:
+        for number in range(count):
+            began = time.perf_counter()
+            live.create(f"s{number}", "hello")
+            live.wait(lambda n=number: is_ready(live.service(f"s{n}")), "Ready")  # type: ignore[misc]
+            seen.append(time.perf_counter() - began)
+    seen.sort()
+    p95 = seen[int(count * 0.95) - 1]
+    result.add(
+        services=count, median_s=seen[count // 2], p95_s=p95, max_s=seen[-1], knative_here="2.7 s each"
+    )
+    result.judge(f"{count} Services: p95 <= 25 s, all ready", f"{p95:.2f} s", p95 <= 25)
+    return result
