@@ -29,8 +29,7 @@ class Upstream(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def data_received(self, data: bytes) -> None:
-        if self.client is not None:
-            if not self.client.transport.is_closing():
+        if self.client is not None and not self.client.transport.is_closing():
             self.client.transport.write(data)
         self.parser.feed_data(data)
 

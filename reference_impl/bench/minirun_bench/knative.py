@@ -85,8 +85,8 @@ async def rollout_probe(scale: Scale) -> Result:
     """1,000 requests a second while the revision is replaced."""
     result = Result("rollout", "rollout-probe: 1,000 requests/s while a new revision takes over")
     result.notes.append(
-        "Knative's sizes (100 and 50 instances) are scaled to 20 and 10: this is one machine. The threshold is of "
-        "a run of 180 s (--full), where the take-over may disturb 5 %, or 9 s; a shorter run allows less."
+        "Knative's sizes (100 and 50 instances) are scaled to 20 and 10: this is one machine. The threshold"
+        " is of a run of 180 s (--full), where the take-over may disturb 5 % or 9 s; a shorter one allows less."
     )
     seconds = scale.pick(12, 60, 180)
     workloads = (("past the activator, cc 10", 10, 0, 20), ("through the activator, cc 30", 30, -1, 10))

@@ -55,7 +55,9 @@ async def throughput(scale: Scale) -> Result:
 
 
 async def wait_for_port(port: int) -> None:
-    while True:
+    """Returns when something listens; a TimeoutError if nothing does within ten seconds."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
@@ -63,6 +65,7 @@ async def wait_for_port(port: int) -> None:
         else:
             writer.close()
             return
+    raise TimeoutError(f"nothing listens on port {port}")
 
 
 def first_byte_ms(port: int, host: str) -> float:
