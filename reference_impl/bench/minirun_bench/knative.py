@@ -86,11 +86,14 @@ async def rollout_probe(scale: Scale) -> Result:
     result = Result("rollout", "rollout-probe: 1,000 requests/s while a new revision takes over")
     result.notes.append(
         "Knative's sizes (100 and 50 instances) are scaled to 20 and 10: this is one machine. The threshold"
-        " is of a run of 180 s (--full), where the take-over may disturb 5 % or 9 s; a shorter one allows less."
+        " is of a run of 180 s (--full), where a take-over may disturb 5 % or 9 s; a shorter one allows less."
     )
     seconds = scale.pick(12, 60, 180)
-    workloads = (("past the activator, cc 10", 10, 0, 20), ("through the activator, cc 30", 30, -1, 10))
-    for what, concurrency, burst, least in workloads:
+    workloads = (
+        ("past the activator, cc 10", 10, 0, 20, 0),
+        ("through the activator, cc 30, gradually", 30, -1, 10, round(seconds * 240 / 180)),
+    )
+    for what, concurrency, burst, least, slowly in workloads:
         with Live() as live:
             live.deploy(
                 "roll",
@@ -103,10 +106,11 @@ async def rollout_probe(scale: Scale) -> Result:
             live.wait(lambda live=live, n=least: len(live.pods()) >= n, "instances")  # type: ignore[misc]
             await asyncio.sleep(2)
 
-            async def replace(live: Live = live) -> None:
+            async def replace(live: Live = live, slowly: int = slowly) -> None:
                 await asyncio.sleep(seconds / 6)
                 patch = {
-                    "spec": {"template": {"metadata": {"annotations": {f"{AUTOSCALING}min-scale": "1"}}}}
+                    "metadata": {"annotations": {"serving.knative.dev/rollout-duration": f"{slowly}s"}},
+                    "spec": {"template": {"metadata": {"annotations": {f"{AUTOSCALING}min-scale": "1"}}}},
                 }
                 kind = {"content-type": "application/merge-patch+json"}
                 await asyncio.to_thread(live.api.patch, f"{SERVICES}/roll", json=patch, headers=kind)
