@@ -48,7 +48,7 @@ class Guard:
         """Why a request is refused, or None."""
         host = headers.get("host", "")
         if not self._is_ours(host):
-            message = f'this server is not "{host}"; use localhost, 127.0.0.1 or a name given with --api-host'
+            message = f'this server is not "{host}"; use localhost, 127.0.0.1 or the name given with --api'
             return StatusError(421, message)
         origin = headers.get("origin")
         if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
