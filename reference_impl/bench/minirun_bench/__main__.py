@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -43,7 +44,7 @@ def print_result(console: Console, result: Result) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs what the command line names; 0 when it ran, whatever the verdicts say."""
+    """Runs what the command line names; 0 when all ran, whatever the verdicts say."""
     parser = argparse.ArgumentParser("minirun bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--quick", dest="scale", action="store_const", const="quick", default="default")
@@ -57,16 +58,29 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := [name for name in options.names if name not in BENCHMARKS]:
         print(f"Error: {unknown[0]!r} is no benchmark; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
-    console = Console(width=max(Console().width, 120), stderr=options.json, highlight=False)
-    console.print(f"minirun bench, {options.scale}: {cores()}\n")
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that platforms are ended too
+    try:
+        return _run_all(options.names or list(BENCHMARKS), Scale(options.scale), options.json)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run_all(names: list[str], scale: Scale, as_json: bool) -> int:
+    """Runs and prints them; one that breaks is told and does not keep the others from running."""
+    console = Console(width=max(Console().width, 120), stderr=as_json, highlight=False)
+    console.print(f"minirun bench, {scale.name}: {cores()}\n")
     results = []
-    for name in options.names or BENCHMARKS:
-        result = asyncio.run(_run(BENCHMARKS[name], Scale(options.scale)))
+    for name in names:
+        try:
+            result = asyncio.run(_run(BENCHMARKS[name], scale))
+        except Exception:
+            console.print_exception()
+            continue
         results.append(result)
         print_result(console, result)
-    if options.json:
+    if as_json:
         print(msgspec.json.encode([asdict(result) for result in results]).decode())
-    return 0
+    return 0 if len(results) == len(names) else 1
 
 
 async def _run(benchmark: Callable[[Scale], Awaitable[Result]], scale: Scale) -> Result:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 import shutil
@@ -85,11 +86,18 @@ class Live:
         )
         command = [sys.executable, "-m", "minirun", "up", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]
         command += ["--data-dir", str(self._folder / "data"), "--settings", str(file), "--warm", str(warm)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        environment = {key: value for key, value in os.environ.items() if key != "MINIRUN_TOKEN"}
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        self.port, api_port = (int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", line))
-        self.api = httpx.Client(base_url=f"http://127.0.0.1:{api_port}", trust_env=False, timeout=120)
+        try:
+            line = self._process.stdout.readline()
+            if not line:
+                raise RuntimeError("the platform did not start; what it said is above")
+        except BaseException:
+            self._end()
+            raise
+        self.port, self.api_port = (int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", line))
+        self.api = httpx.Client(base_url=f"http://127.0.0.1:{self.api_port}", trust_env=False, timeout=120)
 
     def __enter__(self) -> Self:
         return self
@@ -98,9 +106,17 @@ class Live:
         self, type_: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.api.close()
+        self._end()
+
+    def _end(self) -> None:
+        """Ends the platform, by force if it has to be, and takes away what it wrote."""
         self._process.send_signal(signal.SIGTERM)
-        self._process.communicate(timeout=30)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        try:
+            self._process.communicate(timeout=30)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
     def rss_mib(self) -> float:
@@ -175,9 +191,12 @@ def helper(module: str, *arguments: str) -> Any:
 
 @dataclass(frozen=True)
 class Throughput:
+    """What a closed loop brought; `failed` counts answers from 400 up and broken connections."""
+
     requests_per_second: float
     p50_ms: float
     p99_ms: float
+    failed: int
     generator: str
 
 
@@ -190,13 +209,18 @@ async def closed_loop(port: int, host: str, connections: int, seconds: float) ->
     )
     p50, p99 = (found.latencies.percentile(p) for p in (50, 99))
     name = f"our generator, which used {found.cpu_share:.0%} of a core"
-    return Throughput(found.requests_per_second, p50, p99, name)
+    failed = sum(n for status, n in found.statuses.items() if status >= 400) + sum(found.errors.values())
+    return Throughput(found.requests_per_second, p50, p99, failed, name)
 
 
 def _wrk(port: int, host: str, connections: int, seconds: float) -> Throughput:
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
     command += ["-H", f"Host: {host}", f"http://127.0.0.1:{port}/"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return parse_wrk(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def parse_wrk(text: str) -> Throughput:
+    """What wrk printed; it has no line about errors when there were none."""
 
     def find(pattern: str) -> tuple[float, str]:
         match = re.search(pattern, text)
@@ -206,7 +230,11 @@ def _wrk(port: int, host: str, connections: int, seconds: float) -> Throughput:
     units = {"us": 0.001, "ms": 1.0, "s": 1000.0, "": 1.0}
     (p50, unit50), (p99, unit99) = (find(rf"{p}%\s+([\d.]+)(us|ms|s)") for p in (50, 99))
     rate, _ = find(r"Requests/sec:\s+([\d.]+)()")
-    return Throughput(rate, p50 * units[unit50], p99 * units[unit99], "wrk, one thread")
+    lines = (
+        re.search(pattern, text) for pattern in ("Non-2xx or 3xx responses: (.*)", "Socket errors: (.*)")
+    )
+    failed = sum(int(count) for line in lines if line for count in re.findall(r"\d+", line[1]))
+    return Throughput(rate, p50 * units[unit50], p99 * units[unit99], failed, "wrk, one thread")
 
 
 async def open_loop(port: int, host: str, rate: float, seconds: float, path: str = "/") -> LoadResult:
@@ -219,6 +247,11 @@ async def open_loop(port: int, host: str, rate: float, seconds: float, path: str
 def median(values: Sequence[float]) -> float:
     ordered = sorted(values)
     return ordered[len(ordered) // 2]
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The nearest-rank percentile: one of the values."""
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
 
 
 def cores() -> str:

@@ -18,6 +18,7 @@ from minirun_bench.harness import (
     host_of,
     is_ready,
     open_loop,
+    percentile,
 )
 
 PATH = "/?sleep=100"
@@ -39,9 +40,14 @@ def tell(result: Result, what: str, found: LoadResult, aim_ms: float, wanted: in
         knative_here=knative,
     )
     if aim_ms:
-        met = p95 <= aim_ms and bad == 0 and abs(good - wanted) <= max(1, wanted // 1000)
-        measured = f"{p95:.1f} ms, {bad} failed, {good:,} of {wanted:,} answered"
-        result.judge(f"{what}: p95 <= {aim_ms:g} ms, none lost", measured, met)
+        complete = bad == 0 and abs(good - wanted) <= max(1, wanted // 1000)
+        met = 100 <= p95 <= aim_ms and found.latencies.max_ns <= 10e9 and complete
+        measured = (
+            f"p95 {p95:.1f}, max {found.latencies.max_ns / 1e6:.0f} ms, {bad} failed, {good:,} answered"
+        )
+        result.judge(
+            f"{what}: p95 in [100, {aim_ms:g}] ms, max <= 10 s, all {wanted:,} answered", measured, met
+        )
 
 
 async def dataplane_probe(scale: Scale) -> Result:
@@ -66,7 +72,7 @@ async def dataplane_probe(scale: Scale) -> Result:
 async def load_test(scale: Scale) -> Result:
     """From zero in steps of 1,000, 2,000 and 3,000 requests a second."""
     result = Result("loadtest", "load-test: from zero, 1,000 -> 2,000 -> 3,000 requests/s")
-    seconds = scale.pick(2, 10, 120)
+    seconds = scale.pick(1, 10, 120)
     for name, burst in (("zero", 0), ("always", -1), ("200", 200)):
         with Live(settings=SHORT_WINDOWS) as live:
             live.deploy("load", "sleep", target_burst_capacity=burst)
@@ -88,7 +94,7 @@ async def rollout_probe(scale: Scale) -> Result:
         "Knative's sizes (100 and 50 instances) are scaled to 20 and 10: this is one machine. The threshold"
         " is of a run of 180 s (--full), where a take-over may disturb 5 % or 9 s; a shorter one allows less."
     )
-    seconds = scale.pick(12, 60, 180)
+    seconds = scale.pick(3, 60, 180)
     workloads = (
         ("past the activator, cc 10", 10, 0, 20, 0),
         ("through the activator, cc 30, gradually", 30, -1, 10, round(seconds * 240 / 180)),
@@ -134,10 +140,9 @@ async def reconciliation_delay(scale: Scale) -> Result:
             live.create(f"s{number}", "hello")
             live.wait(lambda n=number: is_ready(live.service(f"s{n}")), "Ready")  # type: ignore[misc]
             seen.append(time.perf_counter() - began)
-    seen.sort()
-    p95 = seen[int(count * 0.95) - 1]
+    p95 = percentile(seen, 95)
     result.add(
-        services=count, median_s=seen[count // 2], p95_s=p95, max_s=seen[-1], knative_here="2.7 s each"
+        services=count, median_s=percentile(seen, 50), p95_s=p95, max_s=max(seen), knative_here="2.7 s each"
     )
     result.judge(f"{count} Services: p95 <= 25 s, all ready", f"{p95:.2f} s", p95 <= 25)
     return result
