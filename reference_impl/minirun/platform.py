@@ -17,9 +17,10 @@ from random import Random
 
 import yaml
 
+from minirun.api.admission import CONFIG_PARSERS
 from minirun.api.app import API, Backend
+from minirun.api.kubernetes import seed_namespaces
 from minirun.api.server import serve
-from minirun.autoscaling.settings import AutoscalerSettings
 from minirun.autoscaling.spec import RPS
 from minirun.control.children import deployment_name
 from minirun.control.context import Context, Images
@@ -31,10 +32,11 @@ from minirun.images.builder import build as build_image
 from minirun.images.bundle import BundleStore
 from minirun.images.bundle import Image as Bundle
 from minirun.model.clock import Clock, SystemClock
+from minirun.model.labels import CONFIGURATION, SERVICE
 from minirun.model.meta import ObjectMeta, Resource
 from minirun.model.profiles import profile_of
 from minirun.model.resources import ConfigMap, Deployment, Namespace, Pod, Revision
-from minirun.model.settings import CONFIG_MAPS, SYSTEM_NAMESPACE
+from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.runtime.base import InstanceSpec, Log, Runtime
 from minirun.runtime.process import ProcessRuntime
 from minirun.store.sqlite import SQLiteLog
@@ -46,7 +48,6 @@ from minirun.traffic.table import RouteTable
 
 log = logging.getLogger("minirun.platform")
 
-SERVICE, CONFIGURATION = "serving.knative.dev/service", "serving.knative.dev/configuration"
 GATEWAY_GRACE_SECONDS = 3.0  # with the instances' own grace less than the ten that a stop may take
 
 
@@ -68,7 +69,6 @@ class Router:
         """A revision as the gateway sees it; made anew only when the revision is another one."""
         entry = self._ctx.paths.entry(namespace, name)
         if entry is None:
-            self._known.pop((namespace, name), None)
             return None
         known = self._known.get((namespace, name))
         if known is not None and known[0] is entry and known[1] is entry.revision.spec:
@@ -76,6 +76,10 @@ class Router:
         destination = self._make(entry, namespace)
         self._known[namespace, name] = entry, entry.revision.spec, destination
         return destination
+
+    def forget(self, namespace: str, name: str) -> None:
+        """Drops what is kept of a revision that is gone."""
+        self._known.pop((namespace, name), None)
 
     def _make(self, entry: Entry, namespace: str) -> Destination:
         spec, labels = entry.revision.spec, entry.revision.metadata.labels
@@ -150,29 +154,19 @@ def build(
     return Core(ctx)
 
 
-def seed_namespaces(store: Store) -> None:
-    """The two namespaces that are always there."""
-    for name in ("default", SYSTEM_NAMESPACE):
-        if store.find(Namespace, "", name) is None:
-            store.create(Namespace(metadata=ObjectMeta(name=name)))
-
-
 def seed_settings(store: Store, settings: Mapping[str, Mapping[str, str]]) -> None:
     """Writes ConfigMaps of `knative-serving`; values given here win over those that are stored.
 
     Raises:
         ValueError: a value is not allowed; nothing is written then.
     """
-    parsers = {"config-autoscaler": AutoscalerSettings.from_config_map} | {
-        name: parser.parse for name, parser in CONFIG_MAPS.items()
-    }
     wanted: list[Resource] = []
     for name, data in settings.items():
         stored = store.find(ConfigMap, SYSTEM_NAMESPACE, name)
         merged = {**(stored.data if stored else {}), **data}
-        if name in parsers:
+        if name in CONFIG_PARSERS:
             try:
-                parsers[name](merged)
+                CONFIG_PARSERS[name](merged)
             except ValueError as error:
                 raise ValueError(f"ConfigMap {name}: {error}") from None
         meta = stored.metadata if stored else ObjectMeta(name=name, namespace=SYSTEM_NAMESPACE)
@@ -367,7 +361,6 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     store = Store(clock, SQLiteLog(options.data_dir / "store.db", full_sync=options.sync == "full"))
     stack.callback(store.close)
     platform_log.configure(options.data_dir / "logs")
-    seed_namespaces(store)
     seed_settings(store, {"config-domain": {options.domain: ""}, **settings})
 
     sockets, api_sockets = bind(*listen), bind(*api_address)
@@ -389,7 +382,7 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     )
     telemetry = Telemetry(core.ctx, logs)
     gateway = Gateway(core.router, clock, observer=telemetry, rng=rng)
-    store.subscribe(_forget(gateway, telemetry.metrics, logs))
+    store.subscribe(_forget(core.router, gateway, telemetry.metrics, logs))
 
     stack.push_async_callback(core.stop)
     await core.start()
@@ -425,7 +418,7 @@ def _log_of(logs: LogStore) -> Callable[[InstanceSpec], Log]:
     return log_of
 
 
-def _forget(gateway: Gateway, metrics: Metrics, logs: LogStore) -> Callable[[Event], None]:
+def _forget(router: Router, gateway: Gateway, metrics: Metrics, logs: LogStore) -> Callable[[Event], None]:
     """Drops what is kept of instances and revisions that are gone."""
 
     def forget(event: Event) -> None:
@@ -433,6 +426,7 @@ def _forget(gateway: Gateway, metrics: Metrics, logs: LogStore) -> Callable[[Eve
         if isinstance(new, Pod) and isinstance(old, Pod) and is_ready(old) and not is_ready(new):
             gateway.drop_endpoint(endpoint_of(old))
         elif event.type == "DELETED" and isinstance(new, Revision):
+            router.forget(*new.key)
             metrics.remove_revision(*new.key)
             logs.remove_revision(*new.key)
 

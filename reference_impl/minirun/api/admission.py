@@ -24,7 +24,7 @@ from minirun.model.validation import FORBIDDEN, Rules, describe, validate
 from minirun.store.store import Store
 
 USER: Final = "minirun"
-_PARSERS: Final = {name: type_.parse for name, type_ in CONFIG_MAPS.items()} | {
+CONFIG_PARSERS: Final = {name: type_.parse for name, type_ in CONFIG_MAPS.items()} | {
     "config-autoscaler": AutoscalerSettings.from_config_map
 }
 
@@ -108,7 +108,7 @@ def _checked(
         raise denied("validation.webhook.serving.knative.dev", describe(errors))
     if isinstance(new, ConfigMap) and new.metadata.namespace == SYSTEM_NAMESPACE:
         try:
-            if parse := _PARSERS.get(new.metadata.name):
+            if parse := CONFIG_PARSERS.get(new.metadata.name):
                 parse(new.data)
         except ValueError as error:
             raise denied("config.webhook.serving.knative.dev", str(error)) from None

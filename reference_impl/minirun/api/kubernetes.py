@@ -41,6 +41,15 @@ from minirun.store.errors import AlreadyExistsError, ConflictError
 from minirun.store.store import Store
 
 ALWAYS_THERE: Final = ("default", SYSTEM_NAMESPACE)
+
+
+def seed_namespaces(store: Store) -> None:
+    """Makes the two namespaces that are always there."""
+    for name in ALWAYS_THERE:
+        if store.find(Namespace, "", name) is None:
+            store.create(with_meta(Namespace(), name=name))
+
+
 SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
 NAME_PREFIX_MAX: Final = 58
 
@@ -67,9 +76,7 @@ class KubernetesAPI:
             ("DELETE", True): self._delete,
             ("DELETE", False): self._delete_collection,
         }
-        for name in ALWAYS_THERE:
-            if store.find(Namespace, "", name) is None:
-                store.create(with_meta(Namespace(), name=name))
+        seed_namespaces(store)
 
     def close(self) -> None:
         """Ends all watches."""

@@ -17,15 +17,16 @@ from minirun.api.requests import JSON, LineStream, is_true, json_response, whole
 from minirun.api.selectors import parse_selector
 from minirun.api.status import StatusError, not_found
 from minirun.model.clock import SECOND_NS, Clock
+from minirun.model.labels import CONFIGURATION, REVISION, SERVICE
 from minirun.model.meta import rfc3339
 from minirun.model.resources import KIND_OF, MINIRUN, Pod
 from minirun.store.store import Store
 from minirun.telemetry.logs import LogEntry, LogStore, Selection
 
 LABELS: Final[Mapping[str, str]] = {
-    "serving.knative.dev/service": "service",
-    "serving.knative.dev/configuration": "configuration",
-    "serving.knative.dev/revision": "revision",
+    SERVICE: "service",
+    CONFIGURATION: "configuration",
+    REVISION: "revision",
     "pod": "pod",
 }
 

@@ -19,7 +19,6 @@ from minirun.model.resources import KIND_OF, KINDS, MINIRUN, Kind
 
 DEFAULT_API = "http://127.0.0.1:8081"
 MERGE_PATCH = "application/merge-patch+json"
-SERVICE_LABEL, REVISION_LABEL = "serving.knative.dev/service", "serving.knative.dev/revision"
 LOOPBACK = ("127.", "localhost", "::1")
 
 R = TypeVar("R", bound=Resource)

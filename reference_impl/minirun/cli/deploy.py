@@ -12,6 +12,7 @@ import click
 from minirun.cli.client import ApiError, Client
 from minirun.cli.common import Output, api_options, connect, dump, note, pairs, wait_ready
 from minirun.model.clock import SystemClock
+from minirun.model.labels import IMAGE_NOTE_ANNOTATION, ROLLOUT_DURATION
 from minirun.model.meta import ObjectMeta, replace, rfc3339
 from minirun.model.resources import (
     Container,
@@ -25,8 +26,7 @@ from minirun.model.resources import (
 
 AUTOSCALING = "autoscaling.knative.dev/"
 UPDATED = "client.knative.dev/updateTimestamp"  # kn's own mark: it makes every deploy a revision
-SERVICE_ANNOTATIONS = ("serving.knative.dev/rollout-duration", "networking.knative.dev/")  # not revisions'
-IMAGE_NOTE = "minirun.dev/image-note"  # of a Revision: what its user should know of the image
+SERVICE_ANNOTATIONS = (ROLLOUT_DURATION, "networking.knative.dev/")  # not revisions'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +239,7 @@ def finish(client: Client, service: Service, wait: bool, timeout_seconds: float,
         return
     status = service.status
     revision = client.find(Revision, service.metadata.namespace, status.latest_created_revision_name)
-    if revision is not None and (about := revision.metadata.annotations.get(IMAGE_NOTE)):
+    if revision is not None and (about := revision.metadata.annotations.get(IMAGE_NOTE_ANNOTATION)):
         note(f"  {about}")
     for target in status.traffic:
         tag = f"  {target.tag}: {target.url}" if target.tag else ""

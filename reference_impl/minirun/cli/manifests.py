@@ -12,11 +12,11 @@ import msgspec
 
 from minirun.cli.client import Client, kind_of
 from minirun.cli.common import Output, api_options, connect, dump, wait_ready
+from minirun.model.labels import CREATOR, LAST_APPLIED, LAST_MODIFIER
 from minirun.model.meta import ObjectMeta, Resource, replace
 from minirun.model.resources import KINDS, Service
 
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-SERVER_MADE = ("serving.knative.dev/creator", "serving.knative.dev/lastModifier", LAST_APPLIED)
+SERVER_MADE = (CREATOR, LAST_MODIFIER, LAST_APPLIED)
 CLIENT_MADE = "client.knative.dev/"
 
 YAML_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)

@@ -5,10 +5,10 @@ from typing import TypeVar
 
 import click
 
-from minirun.cli.client import SERVICE_LABEL
 from minirun.cli.common import Output, age, api_options, connect, dump, formatted, print_table, show
 from minirun.cli.main import help_text
 from minirun.model.conditions import READY, UNKNOWN, find
+from minirun.model.labels import SERVICE
 from minirun.model.meta import Condition
 from minirun.model.resources import Image, Revision, Service
 
@@ -30,7 +30,7 @@ SERVICE_COLUMNS: Columns[Service] = {
 }
 REVISION_COLUMNS: Columns[Revision] = {
     "NAME": lambda r: r.metadata.name,
-    "SERVICE": lambda r: r.metadata.labels.get(SERVICE_LABEL, ""),
+    "SERVICE": lambda r: r.metadata.labels.get(SERVICE, ""),
     "INSTANCES": lambda r: f"{r.status.actual_replicas or 0}/{r.status.desired_replicas or 0}",
     "READY": lambda r: _ready(r).status,
     "REASON": lambda r: _ready(r).reason,

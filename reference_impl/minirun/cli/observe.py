@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from minirun.cli.client import LOOPBACK, REVISION_LABEL, SERVICE_LABEL, LogObject
+from minirun.cli.client import LOOPBACK, LogObject
 from minirun.cli.common import Output, api_options, connect, dump, print_table
+from minirun.model.labels import REVISION, SERVICE
 from minirun.model.resources import Service
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def logs(name: str, follow: bool, revision: str | None, tail: int, namespace: st
     """An entry a line: its time, its severity if it has one, its text."""
     client = connect()
     client.get(Service, namespace, name)
-    labels = {SERVICE_LABEL: name} | ({REVISION_LABEL: revision} if revision else {})
+    labels = {SERVICE: name} | ({REVISION: revision} if revision else {})
     if not follow:
         _print_entries(client.list(LogObject, namespace, labels, tailLines=str(tail)), output)
         return
@@ -119,8 +120,7 @@ def _body(data: str | None) -> bytes | None:
         raise click.ClickException(f"{data[1:]} can't be read: {error.strerror}") from None
 
 
-OWNER_LABELS = ("namespace_name", "service_name", "revision_name")
-Owner = tuple[str, ...]  # the values of these
+Owner = tuple[str, ...]  # the values of namespace_name, service_name and revision_name
 
 
 class Figures(NamedTuple):

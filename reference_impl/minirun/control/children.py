@@ -1,6 +1,6 @@
-"""What reconcilers share: labels, names, ownership, and plain conditions.
+"""What reconcilers share: names, ownership, and plain conditions.
 
-Names are those of knative/serving (pkg/apis/serving/register.go) and of knative.dev/pkg's kmeta.
+Names are made as knative.dev/pkg's kmeta makes them.
 """
 
 import hashlib
@@ -8,27 +8,6 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from minirun.model.meta import Condition, Resource, replace
-
-SERVICE = "serving.knative.dev/service"
-SERVICE_UID = "serving.knative.dev/serviceUID"
-CONFIGURATION = "serving.knative.dev/configuration"
-CONFIGURATION_UID = "serving.knative.dev/configurationUID"
-CONFIGURATION_GENERATION = "serving.knative.dev/configurationGeneration"
-REVISION = "serving.knative.dev/revision"
-REVISION_UID = "serving.knative.dev/revisionUID"
-ROUTING_STATE = "serving.knative.dev/routingState"
-ROUTING_STATE_MODIFIED = "serving.knative.dev/routingStateModified"
-ROUTES = "serving.knative.dev/routes"
-NO_GC = "serving.knative.dev/no-gc"
-CREATOR = "serving.knative.dev/creator"
-LAST_MODIFIER = "serving.knative.dev/lastModifier"
-ROLLOUT = "serving.knative.dev/rollout"
-ROLLOUT_DURATION = "serving.knative.dev/rollout-duration"
-VISIBILITY = "networking.knative.dev/visibility"
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
-PORT_ANNOTATION = "minirun.dev/port"
-IDENTITY_ANNOTATION = "minirun.dev/identity"
-IMAGE_NOTE_ANNOTATION = "minirun.dev/image-note"  # of a Revision: what users should know of its image
 
 ACTIVE, RESERVE, PENDING = "active", "reserve", "pending"
 MAX_NAME = 63

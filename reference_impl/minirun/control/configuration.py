@@ -5,21 +5,20 @@ so a deploy that fails leaves the one before in place. Counterpart: pkg/reconcil
 knative/serving.
 """
 
-from minirun.control.children import (
+from minirun.control.children import PENDING, is_controlled_by
+from minirun.control.context import Context
+from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark
+from minirun.model.labels import (
     CONFIGURATION,
     CONFIGURATION_GENERATION,
     CONFIGURATION_UID,
     CREATOR,
     LAST_MODIFIER,
-    PENDING,
     ROUTING_STATE,
     ROUTING_STATE_MODIFIED,
     SERVICE,
     SERVICE_UID,
-    is_controlled_by,
 )
-from minirun.control.context import Context
-from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark
 from minirun.model.meta import ObjectMeta, replace
 from minirun.model.resources import Configuration, ConfigurationStatus, Revision
 from minirun.store.store import Store, edit

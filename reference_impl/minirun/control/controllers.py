@@ -19,12 +19,13 @@ from minirun.control import (
     serverlessservice,
     service,
 )
-from minirun.control.children import CONFIGURATION, REVISION, ROUTES, Key
+from minirun.control.children import Key
 from minirun.control.context import Context
 from minirun.control.instances import Kubelet, remove_leftovers
 from minirun.control.measure import Meter, poke
 from minirun.control.queue import Reconcile, WorkQueue
 from minirun.control.revision import failure_of
+from minirun.model.labels import CONFIGURATION, REVISION, ROUTES
 from minirun.model.meta import Resource
 from minirun.model.resources import KINDS, Configuration, Pod, PodAutoscaler, Revision, Route
 from minirun.model.settings import SYSTEM_NAMESPACE

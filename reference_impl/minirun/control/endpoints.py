@@ -14,9 +14,10 @@ from minirun.activation.path import Endpoint, RevisionPath
 from minirun.activation.reporter import ActivatorStat
 from minirun.autoscaling.lifecycle import SERVE
 from minirun.autoscaling.spec import MetricSpec
-from minirun.control.children import PORT_ANNOTATION, Key, deployment_name
+from minirun.control.children import Key, deployment_name
 from minirun.model.clock import Clock
 from minirun.model.conditions import is_true
+from minirun.model.labels import PORT_ANNOTATION
 from minirun.model.resources import Deployment, Pod, Revision, ServerlessService
 
 if TYPE_CHECKING:

@@ -7,16 +7,16 @@ Counterparts: Kubernetes' garbage collector and namespace controller, knative/se
 
 from collections.abc import Sequence
 
-from minirun.control.children import NO_GC, RESERVE, ROUTING_STATE, ROUTING_STATE_MODIFIED
+from minirun.control.children import RESERVE
 from minirun.control.context import Context
 from minirun.model.clock import SECOND_NS
+from minirun.model.labels import NO_GC, ROUTING_STATE, ROUTING_STATE_MODIFIED
 from minirun.model.meta import Resource, unix_seconds, with_meta
-from minirun.model.resources import KINDS, Configuration, Namespace, Revision
+from minirun.model.resources import KINDS, TYPE_OF, Configuration, Namespace, Revision
 from minirun.model.settings import UNLIMITED, GCSettings
 from minirun.store.store import Store
 
 FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
-TYPES = {row.kind: row.type for row in KINDS}
 
 
 def release(store: Store, child: Resource, owner_uid: str) -> bool:
@@ -39,7 +39,7 @@ def cascade(ctx: Context, uid: str, _: str) -> float | None:
 def finalize(ctx: Context, namespace: str, kind_and_name: str) -> float | None:
     """Does what the finalizers of an owner that is being deleted ask for. The name is `Kind/name`."""
     kind, _, name = kind_and_name.partition("/")
-    owner: Resource | None = ctx.store.find(TYPES[kind], namespace, name)
+    owner: Resource | None = ctx.store.find(TYPE_OF[kind], namespace, name)
     if owner is None or not owner.metadata.deletion_timestamp:
         return None
     uid, finalizers = owner.metadata.uid, owner.metadata.finalizers

@@ -12,20 +12,13 @@ from functools import partial
 
 from minirun.activation.path import RevisionPath
 from minirun.autoscaling.spec import PROGRESS_DEADLINE
-from minirun.control.children import (
-    CONFIGURATION,
-    IDENTITY_ANNOTATION,
-    PORT_ANNOTATION,
-    REVISION,
-    SERVICE,
-    Key,
-    set_condition,
-)
+from minirun.control.children import Key, set_condition
 from minirun.control.context import Context
 from minirun.control.deployment import DRAIN_FINALIZER
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, TRUE
 from minirun.model.durations import parse_duration
+from minirun.model.labels import CONFIGURATION, IDENTITY_ANNOTATION, PORT_ANNOTATION, REVISION, SERVICE
 from minirun.model.meta import Condition, replace, rfc3339, with_meta
 from minirun.model.quantity import cpu_milli, whole
 from minirun.model.resources import (

@@ -9,22 +9,18 @@ Counterpart: pkg/reconciler/revision in knative/serving, with revision_lifecycle
 from collections.abc import Iterable
 
 from minirun.autoscaling.spec import ACTIVATION_GRACE_NS, scale_policy
-from minirun.control.children import (
-    ACTIVE,
+from minirun.control.children import ACTIVE, RESERVE, Key, deployment_name, is_controlled_by
+from minirun.control.context import Context
+from minirun.model.clock import SECOND_NS
+from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark, status_of
+from minirun.model.labels import (
     IMAGE_NOTE_ANNOTATION,
-    RESERVE,
     REVISION,
     REVISION_UID,
     ROUTES,
     ROUTING_STATE,
     ROUTING_STATE_MODIFIED,
-    Key,
-    deployment_name,
-    is_controlled_by,
 )
-from minirun.control.context import Context
-from minirun.model.clock import SECOND_NS
-from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark, status_of
 from minirun.model.meta import Condition, ObjectMeta, Resource, replace, with_meta
 from minirun.model.resources import (
     ContainerStateDetail,

@@ -9,21 +9,19 @@ pkg/reconciler/route and pkg/reconciler/labeler in knative/serving.
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
-from minirun.control.children import (
-    ACTIVE,
-    RESERVE,
+from minirun.control.children import ACTIVE, RESERVE, Key
+from minirun.control.context import Context
+from minirun.model.clock import SECOND_NS
+from minirun.model.conditions import FALSE, TRUE, UNKNOWN, is_true, mark, status_of
+from minirun.model.durations import parse_duration
+from minirun.model.labels import (
     ROLLOUT,
     ROLLOUT_DURATION,
     ROUTES,
     ROUTING_STATE,
     ROUTING_STATE_MODIFIED,
     VISIBILITY,
-    Key,
 )
-from minirun.control.context import Context
-from minirun.model.clock import SECOND_NS
-from minirun.model.conditions import FALSE, TRUE, UNKNOWN, is_true, mark, status_of
-from minirun.model.durations import parse_duration
 from minirun.model.meta import replace, with_meta
 from minirun.model.resources import Addressable, Configuration, Revision, Route, TrafficTarget
 from minirun.store.store import Store, edit

@@ -6,17 +6,11 @@ pkg/reconciler/service in knative/serving.
 
 from typing import TypeVar
 
-from minirun.control.children import (
-    LAST_APPLIED,
-    ROLLOUT,
-    ROLLOUT_DURATION,
-    SERVICE,
-    SERVICE_UID,
-    is_controlled_by,
-)
+from minirun.control.children import is_controlled_by
 from minirun.control.configuration import taken_revision
 from minirun.control.context import Context
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, mark
+from minirun.model.labels import LAST_APPLIED, ROLLOUT, ROLLOUT_DURATION, SERVICE, SERVICE_UID
 from minirun.model.meta import ObjectMeta, replace
 from minirun.model.resources import (
     Configuration,

@@ -7,6 +7,7 @@ and the generation stays. Counterpart: the defaulting webhook, knative/serving p
 
 from typing import Final, TypeVar
 
+from minirun.model.labels import CREATOR, LAST_MODIFIER
 from minirun.model.meta import Resource, replace, with_meta
 from minirun.model.resources import (
     Configuration,
@@ -27,8 +28,6 @@ from minirun.model.settings import DefaultsSettings
 
 R = TypeVar("R", bound=Resource)
 USER_CONTAINER: Final = "user-container"
-CREATOR: Final = "serving.knative.dev/creator"
-LAST_MODIFIER: Final = "serving.knative.dev/lastModifier"
 
 
 def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -> R:

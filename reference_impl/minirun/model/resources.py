@@ -430,3 +430,4 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(Image, "images", ("img",), namespaced=False),
 )
 KIND_OF: Final = {kind.type: kind for kind in KINDS}
+TYPE_OF: Final = {kind.kind: kind.type for kind in KINDS}

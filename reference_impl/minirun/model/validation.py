@@ -16,8 +16,8 @@ from typing import Final, NamedTuple
 import msgspec
 
 from minirun.model.decoding import UnknownField
-from minirun.model.defaults import CREATOR, LAST_MODIFIER
 from minirun.model.durations import parse_duration
+from minirun.model.labels import CREATOR, LAST_MODIFIER
 from minirun.model.meta import ObjectMeta, OwnerReference, Resource
 from minirun.model.names import LABEL_1035, QUALIFIED_NAME, SUBDOMAIN_1123, objections
 from minirun.model.quantity import parse_quantity

@@ -17,14 +17,12 @@ import msgspec
 
 from minirun.model.clock import Clock
 from minirun.model.meta import Resource, replace, rfc3339, with_meta
-from minirun.model.resources import KINDS
+from minirun.model.resources import KINDS, TYPE_OF
 from minirun.store.errors import AlreadyExistsError, ConflictError, GoneError, NotFoundError
 from minirun.store.sqlite import SQLiteLog
 
 R = TypeVar("R", bound=Resource)
 HISTORY = 20_000  # events kept for watches that start in the past
-
-_TYPES = {row.kind: row.type for row in KINDS}
 
 
 class Event(NamedTuple):
@@ -104,7 +102,7 @@ class Store:
         if log is not None:
             self.version = log.resource_version
             for kind, body in log.load():
-                self._index(msgspec.json.decode(body, type=_TYPES[kind]))
+                self._index(msgspec.json.decode(body, type=TYPE_OF[kind]))
 
     # reading
 

@@ -84,6 +84,13 @@ class Platform:
         assert "Traceback" not in done.stderr + done.stdout
         return done
 
+    def refused_up(self) -> str:
+        """What `minirun up` on this data directory says when it ends with a failure."""
+        anywhere = ("--listen", "127.0.0.1:0", "--api", "127.0.0.1:0")
+        failed = self.minirun("up", *anywhere, "--data-dir", str(self.data_dir), check=False)
+        assert failed.returncode != 0
+        return failed.stderr
+
     def get(self, service: str, path: str = "/", **more: Any) -> httpx.Response:
         """One request to a Service through the gateway."""
         host = service if "." in service else f"{service}.default.localhost"

@@ -59,18 +59,7 @@ def test_a_taken_port_names_the_flag(machine: Platform) -> None:
 
 
 def test_a_second_platform_on_the_same_directory_is_refused(platform: Platform) -> None:
-    failed = platform.minirun(
-        "up",
-        "--listen",
-        "127.0.0.1:0",
-        "--api",
-        "127.0.0.1:0",
-        "--data-dir",
-        str(platform.data_dir),
-        check=False,
-    )
-    assert failed.returncode != 0
-    assert "in use by another minirun" in failed.stderr
+    assert "in use by another minirun" in platform.refused_up()
 
 
 def test_a_damaged_store_is_refused_and_left_as_it_is(machine: Platform) -> None:
@@ -78,18 +67,7 @@ def test_a_damaged_store_is_refused_and_left_as_it_is(machine: Platform) -> None
     machine.stop()
     store = next(machine.data_dir.glob("*.db"))
     store.write_bytes(b"garbage" * 1000)
-    failed = machine.minirun(
-        "up",
-        "--listen",
-        "127.0.0.1:0",
-        "--api",
-        "127.0.0.1:0",
-        "--data-dir",
-        str(machine.data_dir),
-        check=False,
-    )
-    assert failed.returncode != 0
-    assert "damaged" in failed.stderr
+    assert "damaged" in machine.refused_up()
     assert store.read_bytes() == b"garbage" * 1000
 
 
