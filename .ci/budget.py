@@ -1,4 +1,7 @@
-"""Prints how many lines each room has, and how much of the budget that is; samples are data, not counted."""
+"""Prints how many lines each room has, and how much of the budget that is.
+
+Data is not counted: the samples, and the modules that only hold schemas and tables.
+"""
 
 from pathlib import Path
 
@@ -14,19 +17,20 @@ WEEKEND = (
     "gateway",
     "platform",
 )
-BUDGETS = {"the weekend path": 6_000, "all of minirun": 5_500}
+BUDGETS = {"the weekend path": 6_000, "all of minirun": 13_000}
+DATA = ("samples", "__pycache__", "resources.py", "profiles.py", "labels.py")
 
 
 def lines(path: Path) -> int:
     files = [path] if path.is_file() else path.rglob("*.py")
-    return sum(len(file.read_text().splitlines()) for file in files)
+    return sum(len(file.read_text().splitlines()) for file in files if file.name not in DATA)
 
 
 def main() -> None:
     rooms = {
         place.stem: lines(place)
         for place in sorted(ROOT.iterdir())
-        if place.suffix == ".py" or (place.is_dir() and place.name not in ("samples", "__pycache__"))
+        if place.suffix == ".py" or (place.is_dir() and place.name not in DATA)
     }
     process = lines(ROOT / "runtime") - lines(ROOT / "runtime" / "virtual.py")
     weekend = sum(rooms.get(room, 0) for room in WEEKEND) + process
