@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from minirun_bench import knative, parts, path
+from minirun_bench import api, knative, parts, path
 from minirun_bench.harness import Result, Scale, cores
 
 BENCHMARKS: dict[str, Callable[[Scale], Awaitable[Result]]] = {
@@ -21,6 +21,8 @@ BENCHMARKS: dict[str, Callable[[Scale], Awaitable[Result]]] = {
     "loadtest": knative.load_test,
     "rollout": knative.rollout_probe,
     "reconcile": knative.reconciliation_delay,
+    "api": api.reading,
+    "ready": api.readiness,
     "decider": parts.decider,
     "store": parts.store,
     "memory": path.memory,

@@ -1,5 +1,6 @@
 """What the benchmarks share: a platform of their own, load, and how a result is told."""
 
+import asyncio
 import contextlib
 import json
 import math
@@ -7,11 +8,13 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +23,14 @@ from typing import Any, Self
 import httpx
 import psutil
 
+from minirun.cli.client import Client
 from minirun.cli.load import LoadResult, run_load
+from minirun.model.conditions import is_true
+from minirun.model.resources import Service
 
 SERVICES = "/apis/serving.knative.dev/v1/namespaces/default/services"
 AUTOSCALING = "autoscaling.knative.dev/"
+ADDED = b'"type":"ADDED"'
 SHORT_WINDOWS = {"stable-window": "6s", "scale-to-zero-grace-period": "1s"}
 
 
@@ -123,6 +130,14 @@ class Live:
         """Resident memory of the platform's process."""
         return float(psutil.Process(self._process.pid).memory_info().rss) / (1 << 20)
 
+    @property
+    def peak_mib(self) -> float:
+        """The most resident memory that it has had; what it has now where the system does not tell."""
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            return int(re.findall(r"VmHWM:\s*(\d+)", status)[0]) / 1024
+        return self.rss_mib
+
     def create(
         self,
         name: str,
@@ -169,6 +184,31 @@ class Live:
             time.sleep(0.02)
 
 
+class ReadyWatch:
+    """Notes in `at` when each Service is first seen to be Ready (`time.perf_counter()`), by a watch."""
+
+    def __init__(self, live: Live) -> None:
+        self.at: dict[str, float] = {}
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, args=(live.api_port,), daemon=True).start()
+
+    def _run(self, port: int) -> None:
+        with Client(f"http://127.0.0.1:{port}") as client:
+            for change in client.watch(Service, "default", timeout_seconds=3600):
+                if is_true(change.object.status.conditions):
+                    with self._changed:
+                        self.at.setdefault(change.object.metadata.name, time.perf_counter())
+                        self._changed.notify_all()
+
+    def wait(self, names: Iterable[str], seconds: float) -> None:
+        """Returns when each has been Ready; a TimeoutError if one is not after `seconds`."""
+        wanted = set(names)
+        with self._changed:
+            if not self._changed.wait_for(lambda: wanted <= self.at.keys(), seconds):
+                missing = wanted - self.at.keys()
+                raise TimeoutError(f"{len(missing)} Services are not Ready after {seconds:g} s")
+
+
 def is_ready(service: Mapping[str, Any]) -> bool:
     conditions = service.get("status", {}).get("conditions", [])
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
@@ -176,6 +216,59 @@ def is_ready(service: Mapping[str, Any]) -> bool:
 
 def host_of(name: str) -> str:
     return f"{name}.default.localhost"
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+async def wait_for_port(port: int) -> None:
+    """Returns when something listens; a TimeoutError if nothing does within ten seconds."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.002)
+        else:
+            writer.close()
+            return
+    raise TimeoutError(f"nothing listens on port {port}")
+
+
+async def watch_over_http(live: Live, where: str, events: int, create: Callable[[], None]) -> float:
+    """Events delivered a second while `create` makes objects, until each of 100 watchers has seen them all.
+
+    Args:
+        where: the collection's address; each watch starts at its present version.
+        events: objects that `create` makes.
+    """
+    version = live.api.get(f"{where}?limit=1").json()["metadata"]["resourceVersion"]
+
+    async def watch(ready: asyncio.Semaphore) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", live.api_port)
+        address = f"{where}?watch=true&resourceVersion={version}"
+        writer.write(f"GET {address} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+        assert b" 200 " in await reader.readline()
+        ready.release()
+        left, tail = events, b""
+        while left:
+            data = tail + await reader.read(1 << 16)
+            assert len(data) > len(tail), "the watch broke off"
+            left -= data.count(ADDED)
+            tail = data[-len(ADDED) + 1 :]
+        writer.close()
+
+    ready = asyncio.Semaphore(0)
+    watchers = asyncio.gather(*(watch(ready) for _ in range(100)))
+    for _ in range(100):
+        await ready.acquire()
+    began = time.perf_counter()
+    await asyncio.to_thread(create)
+    await watchers
+    return events * 100 / (time.perf_counter() - began)
 
 
 @contextlib.contextmanager
@@ -242,6 +335,13 @@ async def open_loop(port: int, host: str, rate: float, seconds: float, path: str
     return await run_load(
         "127.0.0.1", port, host_header=host, path=path, rate=rate, duration_seconds=seconds, connections=1024
     )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that `work` takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def median(values: Sequence[float]) -> float:

@@ -5,9 +5,9 @@ are `samples/sleep` (GET /?sleep=100), the counterpart of `autoscale-go`. What i
 """
 
 import asyncio
-import time
 
 from minirun.cli.load import LoadResult
+from minirun_bench.api import one_after_another
 from minirun_bench.harness import (
     AUTOSCALING,
     SERVICES,
@@ -16,7 +16,6 @@ from minirun_bench.harness import (
     Result,
     Scale,
     host_of,
-    is_ready,
     open_loop,
     percentile,
 )
@@ -133,13 +132,8 @@ async def reconciliation_delay(scale: Scale) -> Result:
     """Services created one after another: how long until each is Ready."""
     result = Result("reconcile", "reconciliation-delay: Services created one after another")
     count = int(scale.pick(10, 180, 180))
-    seen = []
     with Live(settings=SHORT_WINDOWS) as live:
-        for number in range(count):
-            began = time.perf_counter()
-            live.create(f"s{number}", "hello")
-            live.wait(lambda n=number: is_ready(live.service(f"s{n}")), "Ready")  # type: ignore[misc]
-            seen.append(time.perf_counter() - began)
+        seen = await one_after_another(live, count)
     p95 = percentile(seen, 95)
     result.add(
         services=count, median_s=percentile(seen, 50), p95_s=p95, max_s=max(seen), knative_here="2.7 s each"

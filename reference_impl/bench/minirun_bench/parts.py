@@ -4,7 +4,6 @@ import asyncio
 import tempfile
 import time
 import tracemalloc
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -23,10 +22,9 @@ from minirun.simulation.trace import SimulationOptions, simulate
 from minirun.simulation.workload import Arrivals
 from minirun.store.sqlite import SQLiteLog
 from minirun.store.store import Store
-from minirun_bench.harness import Live, Result, Scale
+from minirun_bench.harness import Live, Result, Scale, timed, watch_over_http
 
 AIM_DECISION_US, AIM_REVISION_KB = 4.0, 6.0
-ADDED = b'"type":"ADDED"'
 
 
 async def decider(scale: Scale) -> Result:
@@ -102,7 +100,7 @@ async def store(scale: Scale) -> Result:
     with Live() as live:
         where = "/api/v1/namespaces/default/configmaps"
         seen = int(scale.pick(20, 200, 1_000))
-        fan_out = await _watch_over_http(live, where, seen)
+        fan_out = await watch_over_http(live, where, seen, partial(_post, live, where, range(seen)))
         result.add(what="events/s to 100 watchers over HTTP in all", value=round(fan_out))
         objects -= seen
         creating = timed(partial(_post, live, where, range(seen, seen + objects)))
@@ -116,32 +114,6 @@ def file_system(folder: str) -> str:
     """The type of the file system that a folder is on: what durable means there."""
     mounts = [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
     return max((m for m in mounts if Path(folder).is_relative_to(m[0])), key=lambda m: len(m[0]))[1]
-
-
-async def _watch_over_http(live: Live, where: str, events: int) -> float:
-    """Events delivered a second, by creates of one client, until each of 100 watchers has had them all."""
-
-    async def watch(ready: asyncio.Semaphore) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", live.api_port)
-        writer.write(f"GET {where}?watch=true HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-        assert b" 200 " in await reader.readline()
-        ready.release()
-        left, tail = events, b""
-        while left:
-            data = tail + await reader.read(1 << 16)
-            assert len(data) > len(tail), "the watch broke off"
-            left -= data.count(ADDED)
-            tail = data[-len(ADDED) + 1 :]
-        writer.close()
-
-    ready = asyncio.Semaphore(0)
-    watchers = asyncio.gather(*(watch(ready) for _ in range(100)))
-    for _ in range(100):
-        await ready.acquire()
-    began = time.perf_counter()
-    await asyncio.to_thread(_post, live, where, range(events))
-    await watchers
-    return events * 100 / (time.perf_counter() - began)
 
 
 def _create(some: Store, count: int) -> None:
@@ -158,12 +130,6 @@ def _post(live: Live, where: str, numbers: range) -> None:
             "data": {"a": "b"},
         }
         live.api.post(where, json=body).raise_for_status()
-
-
-def timed(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
 
 
 async def simulation(scale: Scale) -> Result:

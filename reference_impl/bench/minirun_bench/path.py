@@ -10,10 +10,12 @@ from minirun_bench.harness import (
     Result,
     Scale,
     closed_loop,
+    free_port,
     helper,
     host_of,
     median,
     percentile,
+    wait_for_port,
 )
 
 CONNECTIONS = (1, 8, 64, 256, 1024)
@@ -27,9 +29,7 @@ async def throughput(scale: Scale) -> Result:
     with Live() as live:
         live.deploy("hello", "hello", min_scale=1, max_scale=1, target_burst_capacity=0)
         app = live.app_port()
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            proxy = free.getsockname()[1]
+        proxy = free_port()
         with helper("bareproxy", "--listen", str(proxy), "--upstream", str(app)):
             await wait_for_port(proxy)
             places = {"the app alone": app, "bare uvloop proxy": proxy, "minirun": live.port}
@@ -65,20 +65,6 @@ async def throughput(scale: Scale) -> Result:
     result.judge("no request failed", f"{failed:,} failed", failed == 0)
     result.judge(f"1 connection: p50 <= {AIM_P50_MS} ms", f"{p50:.2f} ms", p50 <= AIM_P50_MS)
     return result
-
-
-async def wait_for_port(port: int) -> None:
-    """Returns when something listens; a TimeoutError if nothing does within ten seconds."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.01)
-        else:
-            writer.close()
-            return
-    raise TimeoutError(f"nothing listens on port {port}")
 
 
 def first_byte_ms(port: int, host: str) -> float:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from minirun_bench.__main__ import main
+from minirun_bench.__main__ import BENCHMARKS, main
 
 
 def test_a_benchmark_prints_its_table_and_a_verdict_for_each_aim(capsys: pytest.CaptureFixture[str]) -> None:
@@ -26,3 +26,9 @@ def test_a_name_that_is_no_benchmark_is_refused_with_those_there_are(
 ) -> None:
     assert main(["speed"]) == 2
     assert "coldstart" in capsys.readouterr().err
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_each_benchmark_runs_to_its_end(name: str) -> None:
+    assert main([name, "--quick"]) == 0
