@@ -94,6 +94,7 @@ class Router:
             response_start_timeout_seconds=min(timeout, spec.response_start_timeout_seconds or timeout),
             idle_timeout_seconds=spec.idle_timeout_seconds or 0,
             timeout_is_whole_request=profile.timeout_covers_whole_request,
+            overflow_status=profile.overflow_status,
         )
 
 

@@ -4,11 +4,15 @@ Counterparts: the ingress rules of a Knative `Ingress` (host and tag to revision
 (`timeoutSeconds`, `responseStartTimeoutSeconds`, `idleTimeoutSeconds`), and queue-proxy's request log.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from minirun.activation.path import RevisionPath
-from minirun.gateway.heads import RequestHead
+from minirun.gateway.heads import Refusal, RequestHead
+
+Admit = Callable[[RequestHead, str], Refusal | None]
+"""Decides from a request's head and its client's address whether it may go on: None, or what it is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,8 @@ class Destination:
 
     `response_start_timeout_seconds` counts from arrival, the wait for an instance included, to the first byte
     of the answer (Knative's `timeoutSeconds`); with `timeout_is_whole_request` to the last (Cloud Run's).
+    `overflow_status` answers a request that finds every queue full. `admit` is asked once for each request,
+    before it can wake or wait for an instance; None lets all in.
     """
 
     namespace: str
@@ -28,6 +34,8 @@ class Destination:
     idle_timeout_seconds: float = 0
     max_duration_seconds: float = 0
     timeout_is_whole_request: bool = False
+    overflow_status: int = 503
+    admit: Admit | None = None
 
 
 class Router(Protocol):

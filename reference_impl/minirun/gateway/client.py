@@ -14,7 +14,7 @@ from typing import cast
 import httptools
 
 from minirun.gateway.exchange import NEVER_NS, Context, Exchange
-from minirun.gateway.heads import Headers, Refusal, error_response, request_head, request_role
+from minirun.gateway.heads import Headers, Refusal, RefusedError, error_response, request_head, request_role
 from minirun.model.clock import SECOND_NS
 
 logger = logging.getLogger("minirun.gateway")
@@ -22,8 +22,8 @@ logger = logging.getLogger("minirun.gateway")
 
 def refusal_of(error: httptools.HttpParserError) -> Refusal:
     """What the client is told about a request that could not be parsed."""
-    if isinstance(error.__context__, Refusal):
-        return error.__context__
+    if isinstance(error.__context__, RefusedError):
+        return error.__context__.refusal
     if isinstance(error, httptools.HttpParserInvalidMethodError):
         return Refusal(400, "the request does not begin with a method that HTTP/1.1 knows")
     reason = str(error)
@@ -138,7 +138,7 @@ class ClientConnection(asyncio.BufferedProtocol):
     def on_url(self, url: bytes) -> None:
         self._url += url
         if len(self._url) > self._limits.uri_bytes:
-            raise Refusal(414, f"the request target is longer than {self._limits.uri_bytes} bytes")
+            raise RefusedError(414, f"the request target is longer than {self._limits.uri_bytes} bytes")
 
     def on_headers_complete(self) -> None:
         headers, limits, url, self._url = self._headers, self._limits, self._url, b""
@@ -148,7 +148,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         if self._receiving is not None:
             return  # the head that `_after_upgrade` made up
         if count > limits.header_count or size > limits.head_bytes:
-            raise Refusal(431, f"a head may have {limits.header_count} fields and {limits.head_bytes} bytes")
+            raise RefusedError(
+                431, f"a head may have {limits.header_count} fields and {limits.head_bytes} bytes"
+            )
         parser = self._parser
         head = request_head(parser.get_method(), url, parser.get_http_version(), lines, read)
         self._receiving = exchange = Exchange(self._context, self, head, self._context.clock.monotonic_ns())
@@ -194,7 +196,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         broken, self._receiving, self._last_request = self._receiving, None, True
         self._silent_bytes = self._head_since_ns = 0
         if broken is not None and broken is self._current:
-            broken.fail(refusal.status, str(refusal))
+            broken.refuse(refusal)
             return
         if broken is not None:
             self._queue.pop()  # it is the last one
@@ -210,7 +212,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         while self._current is None and self._queue and not self.write_paused and not self._closing_until_ns:
             item = self._queue.popleft()
             if isinstance(item, Refusal):
-                self.transport.write(error_response(item.status, str(item), False, False))
+                self.transport.write(error_response(item, False, False))
                 self._shut(True, self._context.clock.monotonic_ns())
             else:
                 self._current = item

@@ -19,6 +19,7 @@ from minirun.activation.path import ActivationTimeout, Lease, QueueFull
 from minirun.gateway.base import Destination, GatewayLimits, Observer, RequestRecord, Router
 from minirun.gateway.heads import (
     SAFE_METHODS,
+    Refusal,
     RequestHead,
     ResponseHead,
     client_head,
@@ -124,6 +125,10 @@ class Exchange:
             return self.fail(404, text)
         self._destination = destination
         self._watches_idleness = destination.idle_timeout_seconds > 0
+        if destination.admit is not None:
+            refusal = destination.admit(head, self._client.remote_ip)
+            if refusal is not None:
+                return self.refuse(refusal)
         self._client.arm(deadline(destination, self._started_ns, self._active_ns, False), self._started_ns)
         self._lease = lease = destination.path.try_acquire()
         if lease is not None:
@@ -182,16 +187,20 @@ class Exchange:
 
     def fail(self, status: int, text: str) -> None:
         """Answer with an error; if the answer has begun, cut it off."""
+        self.refuse(Refusal(status, text))
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer with a refusal; if the answer has begun, cut it off."""
         if self._finished:
             return
         if self._answered:
             self._finish(False)
             self._client.abort()
             return
-        self._status = status
+        self._status = status = refusal.status
         keep_alive = self.received and self.head.keep_alive and status not in (400, 504)
         keep_alive = keep_alive and not self.head.http_1_0 and not self._context.draining
-        self._client.write(error_response(status, text, keep_alive, self.head.method == b"HEAD"))
+        self._client.write(error_response(refusal, keep_alive, self.head.method == b"HEAD"))
         self._client.flush()
         self._finish(keep_alive)
 
@@ -201,7 +210,7 @@ class Exchange:
         try:
             connection = await self._reach(destination)
         except QueueFull as error:
-            self.fail(503, str(error))
+            self.fail(destination.overflow_status, str(error))
         except ActivationTimeout:
             self.fail(504, "request timeout")
         except ConnectionError as error:

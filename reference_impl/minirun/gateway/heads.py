@@ -23,6 +23,7 @@ REWRITTEN = FRAMING | {
 }
 NOTED = frozenset({b"user-agent", b"expect", b"knative-serving-tag"})
 OURS = frozenset({b"knative-serving-namespace", b"knative-serving-revision"})
+ALLOW = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 
 _HOST = re.compile(rb"([A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
@@ -32,12 +33,22 @@ _TRACEPARENT = re.compile(
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 
-class Refusal(Exception):  # noqa: N818 - it is a verdict as much as an error
-    """A message that is not passed on: the status for the client and one sentence."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer of the gateway itself, instead of an instance's; `text` is one sentence, or a page."""
 
-    def __init__(self, status: int, text: str) -> None:
+    status: int
+    text: str
+    headers: tuple[tuple[str, str], ...] = ()
+    content_type: str = "text/plain; charset=utf-8"
+
+
+class RefusedError(Exception):
+    """A message that is not passed on, and what its sender is told."""
+
+    def __init__(self, status: int, text: str, *headers: tuple[str, str]) -> None:
         super().__init__(text)
-        self.status = status
+        self.refusal = Refusal(status, text, headers)
 
 
 @lru_cache(4096)
@@ -112,6 +123,15 @@ class RequestHead:
         values = self.read.get(b"knative-serving-tag")
         return values[0].decode("latin-1") if values else None
 
+    def values(self, name: str) -> list[str]:
+        """The values of a header field, in their order; `name` in lower case."""
+        wanted = name.encode()
+        found = self.read.get(wanted)
+        if found is None:
+            fields = (line.split(b":", 1) for line in self.lines)
+            found = [value.strip() for field, value in fields if field.lower() == wanted]
+        return [value.decode("latin-1") for value in found]
+
 
 @dataclass(slots=True)
 class ResponseHead:
@@ -177,7 +197,7 @@ def _split_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, byt
         bare = b"*" if method == b"OPTIONS" else b"/"
         target, host = (rest if rest[:1] == b"/" else b"/" + rest) if rest else bare, authority
     if (target[:1] != b"/" and (target != b"*" or method != b"OPTIONS")) or b"#" in target:
-        raise Refusal(
+        raise RefusedError(
             400, "the request target must be a path like /a?b=c, or http://HOST/PATH, without #fragment"
         )
     return target, host
@@ -186,25 +206,25 @@ def _split_target(method: bytes, target: bytes, host: bytes) -> tuple[bytes, byt
 def request_head(method: bytes, target: bytes, version: str, lines: list[bytes], read: Read) -> RequestHead:
     """Check a request's head.
 
-    Raises `Refusal` with the status (400, 405 for CONNECT, 505 for other versions) and a sentence.
+    Raises `RefusedError` with the status (400, 405 for CONNECT, 505 for other versions) and a sentence.
     """
     if method == b"CONNECT":
-        raise Refusal(405, "CONNECT is not served here; send the request itself to this address")
+        raise RefusedError(405, "CONNECT is not served here; send the request itself to this address", ALLOW)
     if version not in ("1.1", "1.0"):
-        raise Refusal(505, f"HTTP version {version} is not served here; use HTTP/1.1")
+        raise RefusedError(505, f"HTTP version {version} is not served here; use HTTP/1.1")
     hosts = read.get(b"host", [])
     if len(hosts) > 1 or (not hosts and version == "1.1"):
-        raise Refusal(400, f"the request has {len(hosts)} Host fields; it must have exactly one")
+        raise RefusedError(400, f"the request has {len(hosts)} Host fields; it must have exactly one")
     host = hosts[0].rstrip(b" \t") if hosts else b""
     if target[:1] != b"/" or b"#" in target:
         target, host = _split_target(method, target, host)
     route_host = host_name(host[:262]) if host or hosts else ""
     if route_host is None:
-        raise Refusal(400, "the Host field must be NAME or NAME:PORT")
+        raise RefusedError(400, "the Host field must be NAME or NAME:PORT")
     try:
         length, chunked = _framing(read, version)
     except ValueError as error:
-        raise Refusal(400, str(error)) from None
+        raise RefusedError(400, str(error)) from None
     options, lines = _connection(read, lines)
     http_1_0 = version == "1.0"
     has_body = chunked or bool(length)
@@ -307,12 +327,13 @@ def client_head(head: ResponseHead, chunked: bool, http_1_0: bool, keep_alive: b
     return b"%b%b%b\r\n" % (head.status_line, b"".join(head.lines), framing)
 
 
-def error_response(status: int, text: str, keep_alive: bool, without_body: bool) -> bytes:
-    """An answer of the gateway itself: one sentence of plain text."""
-    body = text.encode() + b"\n"
-    head = b"HTTP/1.1 %d %b\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%b%b\r\n" % (
-        *(status, HTTPStatus(status).phrase.encode(), len(body)),
-        b"Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" if status == 405 else b"",
+def error_response(refusal: Refusal, keep_alive: bool, without_body: bool) -> bytes:
+    """An answer of the gateway itself."""
+    body = refusal.text.encode() + b"\n"
+    head = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n" % (
+        *(refusal.status, HTTPStatus(refusal.status).phrase.encode()),
+        *(refusal.content_type.encode(), len(body)),
+        b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in refusal.headers),
         b"" if keep_alive else b"Connection: close\r\n",
     )
     return head if without_body else head + body

@@ -12,6 +12,7 @@ from gatewayworld import GET, HOST, OK, Wire, World
 from minirun.activation.path import Endpoint
 from minirun.gateway.base import Destination, GatewayLimits
 from minirun.gateway.exchange import NEVER_NS, deadline, may_retry
+from minirun.gateway.heads import Refusal, RequestHead
 from minirun.gateway.upstream import UpstreamPool
 from minirun.model.clock import SECOND_NS, SystemClock
 
@@ -45,8 +46,11 @@ async def test_no_instance_in_time_is_504(world: World) -> None:
     assert world.path.waiting == 0
 
 
-async def test_full_queue_is_503_and_the_connection_stays(world: World) -> None:
-    await world.restart(container_concurrency=1)
+@pytest.mark.parametrize("status", [503, 429])
+async def test_full_queue_is_answered_as_the_profile_says_and_the_connection_stays(
+    world: World, status: int
+) -> None:
+    await world.restart(container_concurrency=1, overflow_status=status)
     world.path.set_proxy_mode(False)
     world.instance.serve = world.instance.hand_over
     clients = [await world.connect() for _ in range(11)]
@@ -56,7 +60,28 @@ async def test_full_queue_is_503_and_the_connection_stays(world: World) -> None:
     late = await world.connect()
     for _ in range(2):
         answer = await late.ask(GET)
-        assert (answer.status, answer.body) == (503, b"pending request queue full\n")
+        assert (answer.status, answer.body) == (status, b"pending request queue full\n")
+
+
+async def test_refused_request_neither_waits_nor_reaches_an_instance_and_the_next_may_pass(
+    world: World,
+) -> None:
+    def admit(head: RequestHead, peer: str) -> Refusal | None:
+        assert peer == "127.0.0.1"
+        if head.values("authorization") == ["Bearer me"]:
+            return None
+        return Refusal(401, "<p>who?</p>", (("WWW-Authenticate", "Bearer"),), "text/html; charset=UTF-8")
+
+    await world.restart(admit=admit)
+    world.ready()
+    client = await world.connect()
+    answer = await client.ask(GET)
+    assert (answer.status, answer.body) == (401, b"<p>who?</p>\n")
+    assert (answer["WWW-Authenticate"], answer["Content-Type"]) == (b"Bearer", b"text/html; charset=UTF-8")
+    assert (world.path.waiting, (await world.record()).status) == (0, 401)
+    world.ready(world.instance)
+    known = GET.replace(b"\r\n\r\n", b"\r\nAuthorization:  Bearer me\r\n\r\n")
+    assert (await client.ask(known)).body == b"ok"
 
 
 async def test_one_slot_means_one_request_at_a_time(world: World) -> None:
