@@ -15,12 +15,13 @@ from minirun.autoscaling.annotations import check_annotations
 from minirun.autoscaling.settings import AutoscalerSettings
 from minirun.model.decoding import DecodingError, UnknownField, decode
 from minirun.model.defaults import set_defaults
+from minirun.model.field_errors import describe
 from minirun.model.meta import Resource, replace, with_meta
 from minirun.model.names import check_metadata
 from minirun.model.profiles import profile_of
 from minirun.model.resources import KIND_OF, ConfigMap, Kind, Namespace
-from minirun.model.settings import CONFIG_MAPS, SYSTEM_NAMESPACE, DefaultsSettings
-from minirun.model.validation import FORBIDDEN, Rules, describe, validate
+from minirun.model.settings import CONFIG_MAPS, SYSTEM_NAMESPACE, DefaultsSettings, FeaturesSettings
+from minirun.model.validation import FORBIDDEN, Rules, validate
 from minirun.store.store import Store
 
 USER: Final = "minirun"
@@ -103,7 +104,9 @@ def _checked(
     if wrong := list(check_metadata(kind, new.metadata)):
         raise invalid(kind, new.metadata.name, wrong)
     autoscaler = AutoscalerSettings.from_config_map(config("config-autoscaler"))
-    rules = Rules(settings, partial(check_annotations, settings=autoscaler))
+    features = FeaturesSettings.parse(config("config-features"))
+    pod_fields = features.pod_fields | profile.pod_fields
+    rules = Rules(settings, partial(check_annotations, settings=autoscaler), pod_fields)
     if errors := validate(new, old, rules, unknown):
         raise denied("validation.webhook.serving.knative.dev", describe(errors))
     if isinstance(new, ConfigMap) and new.metadata.namespace == SYSTEM_NAMESPACE:

@@ -15,7 +15,7 @@ import httpx
 import msgspec
 
 from minirun.model.meta import Resource
-from minirun.model.resources import KIND_OF, KINDS, MINIRUN, Kind
+from minirun.model.resources import KIND_OF, MINIRUN, TYPE_OF_KIND, Kind
 
 DEFAULT_API = "http://127.0.0.1:8081"
 MERGE_PATCH = "application/merge-patch+json"
@@ -208,7 +208,7 @@ class Client:
 
 def kind_of(api_version: str, kind: str) -> type[Resource] | None:
     """The type of the objects that call themselves so."""
-    return next((row.type for row in KINDS if (row.api_version, row.kind) == (api_version, kind)), None)
+    return TYPE_OF_KIND.get((api_version, kind))
 
 
 def _url(type_: type[Resource], namespace: str, name: str = "") -> str:

@@ -27,7 +27,7 @@ from minirun.control.queue import Reconcile, WorkQueue
 from minirun.control.revision import failure_of
 from minirun.model.labels import CONFIGURATION, REVISION, ROUTES
 from minirun.model.meta import Resource
-from minirun.model.resources import KINDS, Configuration, Pod, PodAutoscaler, Revision, Route
+from minirun.model.resources import KINDS, Configuration, Pod, PodAutoscaler, Revision, Route, type_name_of
 from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.store.store import Event
 
@@ -59,7 +59,7 @@ def itself(ctx: Context, event: Event) -> Iterable[Key]:
     """The object, unless only its status changed: that is the reconciler's own doing."""
     new, old = event.object, event.old
     if old is None or event.type == "DELETED" or _declared(new) != _declared(old):
-        yield Key(new.kind, *new.key)
+        yield Key(new.type_name, *new.key)
 
 
 def _declared(resource: Resource) -> tuple[object, ...]:
@@ -70,14 +70,15 @@ def _declared(resource: Resource) -> tuple[object, ...]:
 
 def itself_always(ctx: Context, event: Event) -> Iterable[Key]:
     """The object, also after a change of status that the next decision depends on."""
-    yield Key(event.object.kind, *event.object.key)
+    yield Key(event.object.type_name, *event.object.key)
 
 
 def owner(ctx: Context, event: Event) -> Iterable[Key]:
     """Those who made the object."""
     for reference in event.object.metadata.owner_references:
-        if reference.kind in RECONCILERS:
-            yield Key(reference.kind, event.object.metadata.namespace, reference.name)
+        made_by = type_name_of(reference)
+        if made_by in RECONCILERS:
+            yield Key(made_by, event.object.metadata.namespace, reference.name)
 
 
 def labelled(reconciler: str, label: str) -> Find:
@@ -106,7 +107,7 @@ def named(reconciler: str) -> Find:
 def routes_that_mean_it(ctx: Context, event: Event) -> Iterable[Key]:
     """The Routes whose traffic names the object."""
     namespace = event.object.metadata.namespace
-    for name in ctx.references.referrers(Key(event.object.kind, *event.object.key)):
+    for name in ctx.references.referrers(Key(event.object.type_name, *event.object.key)):
         yield Key("Route", namespace, name)
 
 
@@ -154,9 +155,9 @@ def ends_of(event: Event) -> Iterable[Key]:
     if event.type == "DELETED":
         yield Key("Cascade", new.metadata.uid, "")
         for reference in new.metadata.owner_references:
-            yield Key("Finalize", new.metadata.namespace, f"{reference.kind}/{reference.name}")
+            yield Key("Finalize", new.metadata.namespace, f"{type_name_of(reference)}/{reference.name}")
     elif new.metadata.deletion_timestamp:
-        yield Key("Finalize", new.metadata.namespace, f"{new.kind}/{new.metadata.name}")
+        yield Key("Finalize", new.metadata.namespace, f"{new.type_name}/{new.metadata.name}")
 
 
 class Controllers:
@@ -195,7 +196,7 @@ class Controllers:
         await self.ctx.runtime.close()
 
     def _on_event(self, event: Event) -> None:
-        for find in WATCHES.get(event.object.kind, ()):
+        for find in WATCHES.get(event.object.type_name, ()):
             for key in find(self.ctx, event):
                 self.queue.add(key)
         for key in ends_of(event):
@@ -207,12 +208,12 @@ class Controllers:
         uids = {each.metadata.uid for each in objects}
         for each in objects:
             namespace, name = each.key
-            if each.kind in RECONCILERS:
-                self.queue.add(Key(each.kind, namespace, name))
+            if each.type_name in RECONCILERS:
+                self.queue.add(Key(each.type_name, namespace, name))
             if isinstance(each, Configuration):
                 self.queue.add(Key("RevisionGC", namespace, name))
             if each.metadata.deletion_timestamp:
-                self.queue.add(Key("Finalize", namespace, f"{each.kind}/{name}"))
+                self.queue.add(Key("Finalize", namespace, f"{each.type_name}/{name}"))
             for reference in each.metadata.owner_references:
                 if reference.uid not in uids:
                     self.queue.add(Key("Cascade", reference.uid, ""))

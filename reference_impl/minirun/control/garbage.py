@@ -37,9 +37,10 @@ def cascade(ctx: Context, uid: str, _: str) -> float | None:
 
 
 def finalize(ctx: Context, namespace: str, kind_and_name: str) -> float | None:
-    """Does what the finalizers of an owner that is being deleted ask for. The name is `Kind/name`."""
+    """Does what the finalizers of an owner that is being deleted ask for. The name is `TypeName/name`."""
     kind, _, name = kind_and_name.partition("/")
-    owner: Resource | None = ctx.store.find(TYPE_OF[kind], namespace, name)
+    type_ = TYPE_OF.get(kind)
+    owner: Resource | None = ctx.store.find(type_, namespace, name) if type_ else None
     if owner is None or not owner.metadata.deletion_timestamp:
         return None
     uid, finalizers = owner.metadata.uid, owner.metadata.finalizers

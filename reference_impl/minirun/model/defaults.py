@@ -7,6 +7,8 @@ and the generation stays. Counterpart: the defaulting webhook, knative/serving p
 
 from typing import Final, TypeVar
 
+from msgspec import UNSET
+
 from minirun.model.labels import CREATOR, LAST_MODIFIER
 from minirun.model.meta import Resource, replace, with_meta
 from minirun.model.resources import (
@@ -19,6 +21,7 @@ from minirun.model.resources import (
     RevisionSpec,
     Route,
     RouteSpec,
+    Secret,
     Service,
     ServiceSpec,
     TCPSocketAction,
@@ -39,6 +42,8 @@ def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -
         settings: `config-defaults`, as the namespace's profile has it.
         user: who writes, for the annotations creator and lastModifier.
     """
+    if isinstance(new, Secret):
+        return _default_secret(new)  # type: ignore[return-value]  # of the type that came
     spec = getattr(new, "spec", None)
     if isinstance(spec, RevisionSpec):
         spec = _default_revision_spec(spec, settings)
@@ -55,6 +60,13 @@ def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -
         return done
     signature = {LAST_MODIFIER: user} if old else {CREATOR: user, LAST_MODIFIER: user}
     return with_meta(done, annotations=new.metadata.annotations | signature)
+
+
+def _default_secret(new: Secret) -> Secret:
+    """A Secret with its text folded into its data."""
+    text = {} if new.string_data is UNSET else new.string_data
+    data = new.data | {key: value.encode() for key, value in text.items()}
+    return replace(new, type=new.type or "Opaque", data=data, string_data=UNSET)
 
 
 def _default_target(target: TrafficTarget) -> TrafficTarget:
@@ -81,7 +93,7 @@ def _default_revision_spec(spec: RevisionSpec, settings: DefaultsSettings) -> Re
         ),
         container_concurrency=settings.container_concurrency if concurrency is None else concurrency,
         enable_service_links=settings.enable_service_links if links is None else links,
-        containers=_default_containers(spec.containers, settings),
+        containers=_default_containers(spec, settings),
     )
 
 
@@ -90,7 +102,8 @@ def _below(timeout: int, declared: int | None, default: int) -> int | None:
     return default if declared is None and 0 < default < timeout else declared
 
 
-def _default_containers(containers: list[Container], settings: DefaultsSettings) -> list[Container]:
+def _default_containers(spec: RevisionSpec, settings: DefaultsSettings) -> list[Container]:
+    containers, writable = spec.containers, {v.name for v in spec.volumes if v.empty_dir is not None}
     taken = {c.name for c in containers}
     free = (name for i in range(2 * len(containers)) if (name := f"{USER_CONTAINER}-{i}") not in taken)
     alone = len(containers) == 1
@@ -100,6 +113,10 @@ def _default_containers(containers: list[Container], settings: DefaultsSettings)
             name=c.name or (USER_CONTAINER if alone else next(free)),
             resources=_default_resources(c.resources or ResourceRequirements(), settings),
             readiness_probe=_default_readiness(c.readiness_probe, serving=alone or bool(c.ports)),
+            volume_mounts=[
+                mount if mount.name in writable else replace(mount, read_only=True)
+                for mount in c.volume_mounts
+            ],
         )
         for c in containers
     ]

@@ -70,6 +70,11 @@ class Resource(msgspec.Struct, frozen=True, rename="camel"):
         """(namespace, name): how reconcilers name an object of a known kind."""
         return self.metadata.namespace, self.metadata.name
 
+    @property
+    def type_name(self) -> str:
+        """The name of its type: unique, where `kind` is `Service` in core/v1 and in Knative."""
+        return type(self).__name__
+
     def owner_reference(self) -> OwnerReference:
         """The reference that a child of this object carries."""
         return OwnerReference(

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from minirun.model.meta import ObjectMeta
-from minirun.model.resources import Kind
+from minirun.model.meta import ObjectMeta, Resource
+from minirun.model.resources import CoreService, Kind, Namespace
 
 
 class Rule(NamedTuple):
@@ -67,9 +67,12 @@ def objections(rule: Rule, text: str) -> list[str]:
     return found
 
 
+_NAMES: Final[dict[type[Resource], Rule]] = {Namespace: LABEL_1123, CoreService: LABEL_1035}
+
+
 def check_metadata(kind: Kind, meta: ObjectMeta) -> Iterator[str]:
     """What the API server itself has against an object's metadata, as `path: Invalid value: ...` each."""
-    rule = LABEL_1123 if kind.kind == "Namespace" else SUBDOMAIN_1123
+    rule = _NAMES.get(kind.type, SUBDOMAIN_1123)
     if not meta.name and not meta.generate_name:
         yield "metadata.name: Required value: name or generateName is required"
     generated = meta.generate_name and meta.generate_name + "a"

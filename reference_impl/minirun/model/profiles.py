@@ -21,7 +21,8 @@ class Profile:
     `timeout_covers_whole_request`: `timeoutSeconds` bounds the request from arrival to its last byte;
     otherwise the time to the first byte of the response. `overflow_status`: the answer to a request that
     finds the queue full. `public`: callers need no identity. `max_scale`: instances of a revision that sets
-    none; 0 is no limit. `defaults`: the values of `config-defaults` that the profile fixes, by field name.
+    none; 0 is no limit. `pod_fields`: what may be set of a pod although Knative has it switched off.
+    `defaults`: the values of `config-defaults` that the profile fixes, by field name.
     """
 
     timeout_covers_whole_request: bool
@@ -29,6 +30,7 @@ class Profile:
     public: bool
     max_scale: int
     defaults: dict[str, int | str | bool] = field(default_factory=dict)
+    pod_fields: frozenset[str] = frozenset()
 
     def defaults_settings(self, settings: DefaultsSettings) -> DefaultsSettings:
         """The operators' `config-defaults` with what the profile fixes put over them."""
@@ -52,6 +54,7 @@ PROFILES: Final = {
             "revision_cpu_limit": "1000m",
             "revision_memory_limit": "512Mi",
         },
+        pod_fields=frozenset({"nodeSelector", "runtimeClassName"}),
     ),
 }
 

@@ -6,11 +6,13 @@ is unknown and is refused or dropped at the door. `KINDS` at the end is the one 
 the store and the commands work.
 """
 
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
-from minirun.model.meta import Condition, ObjectMeta, Part, Resource
+from minirun.model.meta import Condition, ObjectMeta, OwnerReference, Part, Resource
 
 SERVING = "serving.knative.dev/v1"
 AUTOSCALING = "autoscaling.internal.knative.dev/v1alpha1"
@@ -23,9 +25,176 @@ Quantity = str | int | float
 # --- containers ----------------------------------------------------------------------------------------
 
 
+class KeySelector(Part, frozen=True):
+    """One key of a ConfigMap or a Secret; `optional`: it need not be there."""
+
+    name: str = ""
+    key: str = ""
+    optional: bool | None = None
+
+
+class EnvVarSource(Part, frozen=True):
+    """Where a variable's value comes from; one of the members is set."""
+
+    config_map_key_ref: KeySelector | None = None
+    secret_key_ref: KeySelector | None = None
+
+
 class EnvVar(Part, frozen=True):
     name: str = ""
     value: str = ""
+    value_from: EnvVarSource | None = None
+
+
+class EnvSource(Part, frozen=True):
+    """A whole ConfigMap or Secret; `optional`: it need not be there."""
+
+    name: str = ""
+    optional: bool | None = None
+
+
+class EnvFromSource(Part, frozen=True):
+    """Every key of a ConfigMap or Secret as a variable, its name with `prefix` before it."""
+
+    prefix: str = ""
+    config_map_ref: EnvSource | None = None
+    secret_ref: EnvSource | None = None
+
+
+class VolumeMount(Part, frozen=True):
+    """Where a volume, or `sub_path` in it, is seen in a container."""
+
+    name: str = ""
+    mount_path: str = ""
+    sub_path: str = ""
+    read_only: bool = False
+
+
+class KeyToPath(Part, frozen=True):
+    """A key of a ConfigMap or Secret, the file it becomes, and the file's permission bits."""
+
+    key: str = ""
+    path: str = ""
+    mode: int | None = None
+
+
+class ConfigMapVolume(Part, frozen=True):
+    """A ConfigMap as files: all of its keys, or `items` of them."""
+
+    name: str = ""
+    items: list[KeyToPath] = []
+    default_mode: int | None = None
+    optional: bool | None = None
+
+
+class SecretVolume(Part, frozen=True):
+    """A Secret as files: all of its keys, or `items` of them."""
+
+    secret_name: str = ""
+    items: list[KeyToPath] = []
+    default_mode: int | None = None
+    optional: bool | None = None
+
+
+class EmptyDirVolume(Part, frozen=True):
+    """A folder that lives as long as the instance; `medium` is empty or Memory."""
+
+    medium: str = ""
+    size_limit: Quantity | None = None
+
+
+class ServiceAccountTokenProjection(Part, frozen=True):
+    audience: str = ""
+    expiration_seconds: int | None = None
+    path: str = ""
+
+
+class FieldSelector(Part, frozen=True):
+    """A field of the pod: `metadata.name`, `metadata.labels['KEY']` and so on."""
+
+    api_version: str = ""
+    field_path: str = ""
+
+
+class ResourceFieldSelector(Part, frozen=True):
+    """A container's limit or request: `limits.cpu`, in units of `divisor`."""
+
+    container_name: str = ""
+    resource: str = ""
+    divisor: Quantity = ""
+
+
+class DownwardAPIFile(Part, frozen=True):
+    path: str = ""
+    field_ref: FieldSelector | None = None
+    resource_field_ref: ResourceFieldSelector | None = None
+    mode: int | None = None
+
+
+class DownwardAPIProjection(Part, frozen=True):
+    items: list[DownwardAPIFile] = []
+
+
+class VolumeSources(Part, frozen=True):
+    """One part of a projected volume; one of the members is set."""
+
+    config_map: ConfigMapVolume | None = None
+    secret: ConfigMapVolume | None = None
+    service_account_token: ServiceAccountTokenProjection | None = None
+    downward_api: DownwardAPIProjection | None = msgspec.field(default=None, name="downwardAPI")
+
+
+class ProjectedVolume(Part, frozen=True):
+    """Several sources in one folder."""
+
+    sources: list[VolumeSources] = []
+    default_mode: int | None = None
+
+
+class Volume(Part, frozen=True):
+    """Files that containers mount; one of the members beside `name` is set."""
+
+    name: str = ""
+    config_map: ConfigMapVolume | None = None
+    secret: SecretVolume | None = None
+    empty_dir: EmptyDirVolume | None = None
+    projected: ProjectedVolume | None = None
+
+
+class Capabilities(Part, frozen=True):
+    add: list[str] = []
+    drop: list[str] = []
+
+
+class SeccompProfile(Part, frozen=True):
+    type: str = ""
+    localhost_profile: str = ""
+
+
+class SecurityContext(Part, frozen=True):
+    """Who a container runs as and what it may do; a runtime honours what it can."""
+
+    run_as_user: int | None = None
+    run_as_group: int | None = None
+    run_as_non_root: bool | None = None
+    read_only_root_filesystem: bool | None = None
+    allow_privilege_escalation: bool | None = None
+    capabilities: Capabilities | None = None
+    seccomp_profile: SeccompProfile | None = None
+
+
+class LocalObjectReference(Part, frozen=True):
+    name: str = ""
+
+
+class Toleration(Part, frozen=True):
+    """A taint that a pod bears; `operator` is Exists or Equal (or empty)."""
+
+    key: str = ""
+    operator: str = ""
+    value: str = ""
+    effect: str = ""
+    toleration_seconds: int | None = None
 
 
 class ContainerPort(Part, frozen=True):
@@ -91,12 +260,17 @@ class Container(Part, frozen=True):
     args: list[str] = []
     working_dir: str = ""
     env: list[EnvVar] = []
+    env_from: list[EnvFromSource] = []
     ports: list[ContainerPort] = []
     resources: ResourceRequirements | None = None
     readiness_probe: Probe | None = None
     liveness_probe: Probe | None = None
     startup_probe: Probe | None = None
+    volume_mounts: list[VolumeMount] = []
+    security_context: SecurityContext | None = None
     image_pull_policy: str = ""
+    termination_message_path: str = ""
+    termination_message_policy: str = ""
 
 
 # --- serving.knative.dev/v1 ----------------------------------------------------------------------------
@@ -110,8 +284,13 @@ class RevisionSpec(Part, frozen=True):
     timeout_seconds: int | None = None
     response_start_timeout_seconds: int | None = None
     idle_timeout_seconds: int | None = None
+    volumes: list[Volume] = []
     service_account_name: str = ""
+    image_pull_secrets: list[LocalObjectReference] = []
     enable_service_links: bool | None = None
+    node_selector: dict[str, str] = {}
+    tolerations: list[Toleration] = []
+    runtime_class_name: str | None = None
 
 
 class RevisionTemplate(Part, frozen=True):
@@ -271,6 +450,8 @@ class LabelSelector(Part, frozen=True):
 
 class PodSpec(Part, frozen=True):
     containers: list[Container] = []
+    volumes: list[Volume] = []
+    service_account_name: str = ""
     node_name: str = ""
     termination_grace_period_seconds: int | None = None
 
@@ -364,9 +545,205 @@ class Namespace(Resource, frozen=True):
 
 
 class ConfigMap(Resource, frozen=True):
+    """Settings as text, and files; an `immutable` one keeps its content for good."""
+
     api_version: str = "v1"
     kind: str = "ConfigMap"
     data: dict[str, str] = {}
+    binary_data: dict[str, bytes] | UnsetType = UNSET
+    immutable: bool | UnsetType = UNSET
+
+
+class Secret(Resource, frozen=True):
+    """Values to keep to oneself, base64 outside. What is written as `string_data` is stored as `data`."""
+
+    api_version: str = "v1"
+    kind: str = "Secret"
+    type: str = ""
+    data: dict[str, bytes] = {}
+    string_data: dict[str, str] | UnsetType = UNSET
+    immutable: bool | UnsetType = UNSET
+
+
+class ServiceAccount(Resource, frozen=True):
+    """Who a revision's instances are, by name."""
+
+    api_version: str = "v1"
+    kind: str = "ServiceAccount"
+    image_pull_secrets: list[LocalObjectReference] | UnsetType = UNSET
+
+
+class ServicePort(Part, frozen=True):
+    name: str = ""
+    protocol: str = ""
+    port: int = 0
+    target_port: int | str | None = None
+    node_port: int = 0
+    app_protocol: str = ""
+
+
+class CoreServiceSpec(Part, frozen=True):
+    """`type`: ClusterIP, NodePort, LoadBalancer, or ExternalName (an alias of `external_name`)."""
+
+    type: str = ""
+    ports: list[ServicePort] = []
+    selector: dict[str, str] = {}
+    cluster_ip: str = msgspec.field(default="", name="clusterIP")
+    external_name: str = ""
+    session_affinity: str = ""
+
+
+class LoadBalancerIngress(Part, frozen=True):
+    ip: str = ""
+    hostname: str = ""
+
+
+class LoadBalancerStatus(Part, frozen=True):
+    ingress: list[LoadBalancerIngress] = []
+
+
+class CoreServiceStatus(Part, frozen=True):
+    load_balancer: LoadBalancerStatus = LoadBalancerStatus()
+
+
+class CoreService(Resource, frozen=True):
+    """core/v1's Service: a name for an address; Knative makes one for each Route and each of its tags."""
+
+    api_version: str = "v1"
+    kind: str = "Service"
+    spec: CoreServiceSpec = CoreServiceSpec()
+    status: CoreServiceStatus = CoreServiceStatus()
+
+
+class EventSource(Part, frozen=True):
+    component: str = ""
+    host: str = ""
+
+
+class CoreEvent(Resource, frozen=True):
+    """What happened to `involved_object`; `count` says how often. `type`: Normal or Warning."""
+
+    api_version: str = "v1"
+    kind: str = "Event"
+    involved_object: ObjectReference = ObjectReference()
+    type: str = ""
+    reason: str = ""
+    message: str = ""
+    source: EventSource = EventSource()
+    first_timestamp: str | None = None
+    last_timestamp: str | None = None
+    count: int = 0
+    event_time: str | None = None
+    reporting_component: str = ""
+    reporting_instance: str = ""
+
+
+class Taint(Part, frozen=True):
+    key: str = ""
+    value: str = ""
+    effect: str = ""
+
+
+class NodeSpec(Part, frozen=True):
+    taints: list[Taint] = []
+    unschedulable: bool = False
+
+
+class NodeAddress(Part, frozen=True):
+    type: str = ""
+    address: str = ""
+
+
+class NodeSystemInfo(Part, frozen=True):
+    operating_system: str = ""
+    architecture: str = ""
+    kernel_version: str = ""
+    kubelet_version: str = ""
+    container_runtime_version: str = ""
+
+
+class NodeStatus(Part, frozen=True):
+    capacity: dict[str, Quantity] = {}
+    allocatable: dict[str, Quantity] = {}
+    conditions: list[Condition] = []
+    addresses: list[NodeAddress] = []
+    node_info: NodeSystemInfo = NodeSystemInfo()
+
+
+class Node(Resource, frozen=True):
+    """A machine that instances run on."""
+
+    api_version: str = "v1"
+    kind: str = "Node"
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+# --- names and addresses -------------------------------------------------------------------------------
+
+
+class DomainMappingTLS(Part, frozen=True):
+    secret_name: str = ""
+
+
+class DomainMappingSpec(Part, frozen=True):
+    """`ref` is what the domain stands for, a Service or a Route of the same namespace."""
+
+    ref: ObjectReference = ObjectReference()
+    tls: DomainMappingTLS | None = None
+
+
+class DomainMappingStatus(Status, frozen=True):
+    url: str = ""
+    address: Addressable | None = None
+
+
+class DomainMapping(Resource, frozen=True):
+    """A domain of the user's own, which is its name, for a Service."""
+
+    api_version: str = "serving.knative.dev/v1beta1"
+    kind: str = "DomainMapping"
+    spec: DomainMappingSpec = DomainMappingSpec()
+    status: DomainMappingStatus = DomainMappingStatus()
+
+
+class IngressSplit(Part, frozen=True):
+    service_namespace: str = ""
+    service_name: str = ""
+    service_port: int | str = 0
+    percent: int = 0
+    append_headers: dict[str, str] = {}
+
+
+class IngressPath(Part, frozen=True):
+    path: str = ""
+    splits: list[IngressSplit] = []
+
+
+class IngressRuleValue(Part, frozen=True):
+    paths: list[IngressPath] = []
+
+
+class IngressRule(Part, frozen=True):
+    """What hosts lead to; `visibility` is ExternalIP or ClusterLocal."""
+
+    hosts: list[str] = []
+    visibility: str = ""
+    http: IngressRuleValue = IngressRuleValue()
+
+
+class IngressSpec(Part, frozen=True):
+    http_option: str = ""
+    rules: list[IngressRule] = []
+
+
+class Ingress(Resource, frozen=True):
+    """A Route as the gateway has programmed it."""
+
+    api_version: str = NETWORKING
+    kind: str = "Ingress"
+    spec: IngressSpec = IngressSpec()
+    status: Status = Status()
 
 
 class ImageSpec(Part, frozen=True):
@@ -386,7 +763,10 @@ class Image(Resource, frozen=True):
 
 
 class Kind(NamedTuple):
-    """A row of the table of kinds. `type.kind` and `type.api_version` have constant defaults."""
+    """A row of the table of kinds. `type.kind` and `type.api_version` have constant defaults.
+
+    `subresources`: the name of each and its verbs. `singular` is what clients may say for one object.
+    """
 
     type: type[Resource]
     plural: str
@@ -394,14 +774,15 @@ class Kind(NamedTuple):
     namespaced: bool = True
     categories: tuple[str, ...] = ()
     read_only: bool = False
+    subresources: Mapping[str, tuple[str, ...]] = {}
 
     @property
     def kind(self) -> str:
-        return self.type.__name__
+        return _default(self.type, "kind")
 
     @property
     def api_version(self) -> str:
-        return str(self.type.__struct_defaults__[self.type.__struct_fields__.index("api_version")])
+        return _default(self.type, "api_version")
 
     @property
     def group(self) -> str:
@@ -409,25 +790,51 @@ class Kind(NamedTuple):
         return self.api_version.rpartition("/")[0]
 
     @property
+    def singular(self) -> str:
+        return self.kind.lower()
+
+    @property
     def resource(self) -> str:
         """`services.serving.knative.dev`, or `pods` for core kinds: how error messages name the kind."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
+def _default(type_: type[Resource], field: str) -> str:
+    return str(type_.__struct_defaults__[type_.__struct_fields__.index(field)])
+
+
 _KNATIVE = ("all", "knative", "serving")
 _AUTOSCALING, _NETWORKING = ("knative-internal", "autoscaling"), ("knative-internal", "networking")
+_STATUS: Final = {"status": ("get", "patch", "update")}
+_LOG: Final = {"log": ("get",)}
 KINDS: Final[tuple[Kind, ...]] = (
     Kind(Namespace, "namespaces", ("ns",), namespaced=False),
-    Kind(Pod, "pods", ("po",), categories=("all",), read_only=True),
+    Kind(Node, "nodes", ("no",), namespaced=False, read_only=True),
+    Kind(Pod, "pods", ("po",), categories=("all",), read_only=True, subresources=_LOG),
+    Kind(CoreService, "services", ("svc",), categories=("all",)),
     Kind(ConfigMap, "configmaps", ("cm",)),
-    Kind(Service, "services", ("kservice", "ksvc"), categories=_KNATIVE),
-    Kind(Configuration, "configurations", ("config", "cfg"), categories=_KNATIVE),
-    Kind(Route, "routes", ("rt",), categories=_KNATIVE),
-    Kind(Revision, "revisions", ("rev",), categories=_KNATIVE),
+    Kind(Secret, "secrets"),
+    Kind(ServiceAccount, "serviceaccounts", ("sa",)),
+    Kind(CoreEvent, "events", ("ev",)),
+    Kind(Deployment, "deployments", ("deploy",), categories=("all",), read_only=True),
+    Kind(Service, "services", ("kservice", "ksvc"), categories=_KNATIVE, subresources=_STATUS),
+    Kind(Configuration, "configurations", ("config", "cfg"), categories=_KNATIVE, subresources=_STATUS),
+    Kind(Route, "routes", ("rt",), categories=_KNATIVE, subresources=_STATUS),
+    Kind(Revision, "revisions", ("rev",), categories=_KNATIVE, subresources=_STATUS),
+    Kind(DomainMapping, "domainmappings", ("dm",), categories=_KNATIVE, subresources=_STATUS),
     Kind(PodAutoscaler, "podautoscalers", ("kpa", "pa"), categories=_AUTOSCALING, read_only=True),
     Kind(ServerlessService, "serverlessservices", ("sks",), categories=_NETWORKING, read_only=True),
-    Kind(Deployment, "deployments", ("deploy",), categories=("all",), read_only=True),
+    Kind(Ingress, "ingresses", ("kingress", "king"), categories=_NETWORKING, read_only=True),
     Kind(Image, "images", ("img",), namespaced=False),
 )
 KIND_OF: Final = {kind.type: kind for kind in KINDS}
-TYPE_OF: Final = {kind.kind: kind.type for kind in KINDS}
+TYPE_OF: Final = {kind.type.__name__: kind.type for kind in KINDS}
+"""By the name of the type, which is unique; the kind `Service` is one of core/v1 and one of Knative."""
+TYPE_OF_KIND: Final = {(kind.api_version, kind.kind): kind.type for kind in KINDS}
+"""By apiVersion and kind, as objects and references name it."""
+
+
+def type_name_of(reference: OwnerReference) -> str:
+    """The `type_name` of what a reference names; empty for a kind that is not here."""
+    type_ = TYPE_OF_KIND.get((reference.api_version, reference.kind))
+    return type_.__name__ if type_ else ""

@@ -168,8 +168,28 @@ class ObservabilitySettings(Settings):
     logging_enable_request_log: bool = False
 
 
+_POD_FEATURES: Final = {
+    "kubernetes.podspec-nodeselector": "nodeSelector",
+    "kubernetes.podspec-tolerations": "tolerations",
+    "kubernetes.podspec-runtimeclassname": "runtimeClassName",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FeaturesSettings(Settings):
+    """`config-features`: the fields of a pod that users may set though Knative has them switched off."""
+
+    pod_fields: frozenset[str] = frozenset()
+
+    @classmethod
+    def parse(cls, data: Mapping[str, str]) -> Self:
+        said = {field: data.get(key, "disabled").lower() for key, field in _POD_FEATURES.items()}
+        return cls(frozenset(field for field, flag in said.items() if flag in ("enabled", "allowed")))
+
+
 CONFIG_MAPS: Final[dict[str, type[Settings]]] = {
     "config-defaults": DefaultsSettings,
+    "config-features": FeaturesSettings,
     "config-gc": GCSettings,
     "config-network": NetworkSettings,
     "config-domain": DomainSettings,

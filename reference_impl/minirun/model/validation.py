@@ -11,15 +11,25 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
 from minirun.model.decoding import UnknownField
 from minirun.model.durations import parse_duration
+from minirun.model.field_errors import (
+    Errors,
+    FieldError,
+    disallowed,
+    exactly_one,
+    invalid,
+    missing,
+    out_of_bounds,
+)
 from minirun.model.labels import CREATOR, LAST_MODIFIER
 from minirun.model.meta import ObjectMeta, OwnerReference, Resource
 from minirun.model.names import LABEL_1035, QUALIFIED_NAME, SUBDOMAIN_1123, objections
+from minirun.model.pod_validation import check_pod
 from minirun.model.quantity import parse_quantity
 from minirun.model.resources import (
     Configuration,
@@ -56,18 +66,22 @@ def _words(text: str) -> frozenset[str]:
 FORBIDDEN: Final[Mapping[str, frozenset[str]]] = {
     "RevisionSpec": _words(
         "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy ephemeralContainers"
-        " hostAliases hostIPC hostNetwork hostPID hostUsers hostname imagePullSecrets initContainers nodeName"
-        " nodeSelector os overhead preemptionPolicy priority priorityClassName readinessGates resourceClaims"
-        " restartPolicy runtimeClassName schedulerName schedulingGates securityContext serviceAccount"
-        " setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations"
-        " topologySpreadConstraints volumes"
+        " hostAliases hostIPC hostNetwork hostPID hostUsers hostname initContainers nodeName os overhead"
+        " preemptionPolicy priority priorityClassName readinessGates resourceClaims restartPolicy"
+        " schedulerName schedulingGates securityContext serviceAccount setHostnameAsFQDN"
+        " shareProcessNamespace subdomain terminationGracePeriodSeconds topologySpreadConstraints"
     ),
-    "Container": _words(
-        "envFrom lifecycle resizePolicy restartPolicy securityContext stdin stdinOnce terminationMessagePath"
-        " terminationMessagePolicy tty volumeDevices volumeMounts"
-    ),
+    "Container": _words("lifecycle resizePolicy restartPolicy stdin stdinOnce tty volumeDevices"),
     "ContainerPort": _words("hostIP hostPort"),
-    "EnvVar": _words("valueFrom"),
+    "EnvVarSource": _words("fieldRef fileKeyRef resourceFieldRef"),
+    "SecurityContext": _words("appArmorProfile privileged procMount seLinuxOptions windowsOptions"),
+    "Volume": _words(
+        "awsElasticBlockStore azureDisk azureFile cephfs cinder csi downwardAPI ephemeral fc flexVolume"
+        " flocker gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs persistentVolumeClaim"
+        " photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume"
+    ),
+    "VolumeMount": _words("mountPropagation recursiveReadOnly subPathExpr"),
+    "VolumeSources": _words("clusterTrustBundle podCertificate"),
     "Probe": _words("terminationGracePeriodSeconds"),
     "ResourceRequirements": _words("claims"),
 }
@@ -89,37 +103,17 @@ LABELS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
-class FieldError(NamedTuple):
-    """What is wrong, where (one or several paths), and at more length."""
-
-    message: str
-    paths: tuple[str, ...]
-    details: str = ""
-
-
-Errors = Iterator[FieldError]
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the rules depend on: the namespace's `config-defaults`, and the check of autoscaling annotations.
+    """What the rules depend on: the namespace's settings, and the check of autoscaling annotations.
 
     `check_annotations` takes annotations and gives (message, keys) of what is wrong with them.
+    `pod_fields`: those fields of a pod that may be set although Knative has them switched off.
     """
 
     settings: DefaultsSettings = field(default_factory=DefaultsSettings)
     check_annotations: Callable[[Mapping[str, str]], Iterable[tuple[str, tuple[str, ...]]]] = lambda _: ()
-
-
-def describe(errors: Iterable[FieldError]) -> str:
-    """The errors as Knative's webhook writes them: a line each, with details on the lines after it."""
-    paths: dict[tuple[str, str], set[str]] = {}
-    for error in errors:
-        paths.setdefault((error.message, error.details), set()).update(error.paths)
-    return "\n".join(
-        f"{message}: {', '.join(sorted(paths[message, details]))}" + (f"\n{details}" if details else "")
-        for message, details in sorted(paths)
-    )
+    pod_fields: frozenset[str] = frozenset()
 
 
 def validate(
@@ -132,22 +126,6 @@ def validate(
         unknown: the fields that decoding found no place for.
     """
     return [*_forbidden(unknown), *_resource(new, old, rules)]
-
-
-def missing(path: str) -> FieldError:
-    return FieldError("missing field(s)", (path,))
-
-
-def disallowed(path: str) -> FieldError:
-    return FieldError("must not set the field(s)", (path,))
-
-
-def invalid(value: object, path: str, details: str = "") -> FieldError:
-    return FieldError(f"invalid value: {value}", (path,), details)
-
-
-def out_of_bounds(value: object, low: object, high: object, path: str) -> FieldError:
-    return FieldError(f"expected {low} <= {value} <= {high}", (path,))
 
 
 def _forbidden(unknown: Iterable[UnknownField]) -> Errors:
@@ -172,7 +150,7 @@ def _resource(new: Resource, old: Resource | None, rules: Rules) -> Errors:
         if isinstance(old, Revision) and (changes := _differences(old.spec, new.spec)):
             yield FieldError("Immutable fields changed (-old +new)", ("spec",), changes)
         elif old is None:
-            yield from _revision_spec(new.spec, "spec", rules.settings)
+            yield from _revision_spec(new.spec, "spec", rules)
 
 
 # --- metadata ------------------------------------------------------------------------------------------
@@ -237,7 +215,7 @@ def _signatures(new: Resource, old: Resource) -> Errors:
 
 def _template(template: RevisionTemplate, parent: ObjectMeta, rules: Rules) -> Errors:
     path = "spec.template"
-    yield from _revision_spec(template.spec, f"{path}.spec", rules.settings)
+    yield from _revision_spec(template.spec, f"{path}.spec", rules)
     for message, keys in rules.check_annotations(template.metadata.annotations):
         yield FieldError(message, tuple(f"{path}.metadata.annotations.{key}" for key in keys))
     if not (name := template.metadata.name):
@@ -257,10 +235,20 @@ def _name_change(new: RevisionTemplate, old: RevisionTemplate) -> Errors:
         yield FieldError(message, ("spec.template.metadata.name",), changes)
 
 
-def _revision_spec(spec: RevisionSpec, path: str, settings: DefaultsSettings) -> Errors:
+def _revision_spec(spec: RevisionSpec, path: str, rules: Rules) -> Errors:
+    settings = rules.settings
     if not spec.containers:
         yield missing(f"{path}.containers")
     yield from _containers(spec.containers, path)
+    yield from check_pod(spec, path)
+    switched: dict[str, object] = {
+        "nodeSelector": spec.node_selector,
+        "tolerations": spec.tolerations,
+        "runtimeClassName": spec.runtime_class_name,
+    }
+    for field_name, wanted in switched.items():
+        if wanted and field_name not in rules.pod_fields:
+            yield disallowed(f"{path}.{field_name}")
     if name := spec.service_account_name:
         for wrong in objections(SUBDOMAIN_1123, name):
             yield invalid(name, f"{path}.serviceAccountName", wrong)
@@ -364,11 +352,7 @@ def _probe(probe: Probe, path: str, port: ContainerPort) -> Errors:
         "grpc": probe.grpc,
     }
     chosen = [name for name, handler in handlers.items() if handler is not None]
-    if len(chosen) != 1:
-        got = "both" if chosen else "neither"
-        yield FieldError(
-            f"expected exactly one, got {got}", tuple(f"{path}.{name}" for name in chosen or handlers)
-        )
+    yield from exactly_one(chosen, list(handlers), path)
     for name, handler in (("httpGet", probe.http_get), ("tcpSocket", probe.tcp_socket)):
         if handler is not None and isinstance(handler.port, str) and handler.port not in ("", port.name):
             yield invalid(handler.port, f"{path}.{name}.port", "Probe port must match container port")

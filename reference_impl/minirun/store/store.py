@@ -44,12 +44,12 @@ class Watch:
     def __init__(self, store: "Store", kinds: frozenset[str], past: Iterable[Event]) -> None:
         self._store = store
         self._kinds = kinds
-        self._events = deque(e for e in past if e.object.kind in kinds)
+        self._events = deque(e for e in past if e.object.type_name in kinds)
         self._wake: asyncio.Future[None] | None = None
         self._closed = False
 
     def offer(self, event: Event) -> None:
-        if event.object.kind in self._kinds and not self._closed:
+        if event.object.type_name in self._kinds and not self._closed:
             self._events.append(event)
             self._closed = len(self._events) > HISTORY
             self._wake_reader()
@@ -93,7 +93,7 @@ class Store:
         self._clock = clock
         self._log = log
         self._new_uid = new_uid
-        self._objects: dict[str, dict[tuple[str, str], Resource]] = {row.kind: {} for row in KINDS}
+        self._objects: dict[str, dict[tuple[str, str], Resource]] = {row.type.__name__: {} for row in KINDS}
         self._dependents: dict[str, dict[tuple[str, str, str], Resource]] = {}
         self._history: deque[Event] = deque(maxlen=HISTORY)
         self._watches: set[Watch] = set()
@@ -144,7 +144,7 @@ class Store:
         Raises:
             AlreadyExistsError: the name is taken.
         """
-        if new.key in self._objects[new.kind]:
+        if new.key in self._objects[new.type_name]:
             raise AlreadyExistsError(f"{new.kind} {new.metadata.namespace}/{new.metadata.name}")
         stamped = with_meta(
             new,
@@ -209,7 +209,7 @@ class Store:
         version = self.version + 1
         new = with_meta(new, resource_version=str(version))
         if self._log is not None:
-            self._log.put(new.kind, *new.key, version, msgspec.json.encode(new))
+            self._log.put(new.type_name, *new.key, version, msgspec.json.encode(new))
         if old is not None and old.metadata.owner_references != new.metadata.owner_references:
             self._unindex(old)
         self._index(new)
@@ -220,21 +220,21 @@ class Store:
         version = self.version + 1
         last = with_meta(last, resource_version=str(version))
         if self._log is not None:
-            self._log.remove(last.kind, *last.key, version)
+            self._log.remove(last.type_name, *last.key, version)
         self._unindex(old)
         self._publish(Event(version, "DELETED", last, old))
         return last
 
     def _index(self, new: Resource) -> None:
-        self._objects[new.kind][new.key] = new
+        self._objects[new.type_name][new.key] = new
         for owner in new.metadata.owner_references:
-            self._dependents.setdefault(owner.uid, {})[(new.kind, *new.key)] = new
+            self._dependents.setdefault(owner.uid, {})[(new.type_name, *new.key)] = new
 
     def _unindex(self, old: Resource) -> None:
-        del self._objects[old.kind][old.key]
+        del self._objects[old.type_name][old.key]
         for owner in old.metadata.owner_references:
             children = self._dependents[owner.uid]
-            del children[(old.kind, *old.key)]
+            del children[(old.type_name, *old.key)]
             if not children:
                 del self._dependents[owner.uid]
 

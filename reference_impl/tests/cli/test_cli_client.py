@@ -9,7 +9,7 @@ import pytest
 
 from minirun.cli.client import ApiError, Client, LogObject, kind_of
 from minirun.model.meta import ObjectMeta
-from minirun.model.resources import Image, Pod, Service
+from minirun.model.resources import CoreService, Image, Pod, Service
 
 Answer = Callable[[httpx.Request], httpx.Response]
 BODY = {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "metadata": {"name": "hello", "uid": "1"}}
@@ -149,4 +149,5 @@ def test_a_watch_ends_when_nothing_comes_in_time() -> None:
 
 def test_only_known_kinds_have_a_type() -> None:
     assert kind_of("serving.knative.dev/v1", "Service") is Service
-    assert kind_of("v1", "Service") is None
+    assert kind_of("v1", "Service") is CoreService
+    assert kind_of("v1", "ReplicationController") is None

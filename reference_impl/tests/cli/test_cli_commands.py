@@ -159,7 +159,7 @@ def test_replaying_says_how_many_steps_differ(tmp_path: Path) -> None:
         ("a: [", "is not YAML"),
         ("- 1", "which has no apiVersion and kind"),
         ("kind: Service", "which has no apiVersion and kind"),
-        ("apiVersion: v1\nkind: Secret", "v1 Secret is no kind here; known are v1 Namespace"),
+        ("apiVersion: v1\nkind: Endpoints", "v1 Endpoints is no kind here; known are v1 Namespace"),
         ("apiVersion: serving.knative.dev/v1\nkind: Service", "a Service has no metadata.name"),
     ],
 )

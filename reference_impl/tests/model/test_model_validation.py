@@ -10,10 +10,11 @@ import pytest
 
 from minirun.model.decoding import decode
 from minirun.model.defaults import set_defaults
+from minirun.model.field_errors import FieldError, describe
 from minirun.model.meta import with_meta
 from minirun.model.resources import Configuration, Revision, Route, Service
-from minirun.model.settings import DefaultsSettings
-from minirun.model.validation import FieldError, Rules, describe, validate
+from minirun.model.settings import DefaultsSettings, FeaturesSettings
+from minirun.model.validation import Rules, validate
 
 DNS_1035 = (
     "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
@@ -80,7 +81,52 @@ def refusal(
     return describe(validate(new, before, rules or Rules(settings), unknown))
 
 
+def mounting(volume: dict[str, Any], **mount: Any) -> dict[str, Any]:
+    """A Service with a volume `v` and a mount of it."""
+    mounted = {"volumeMounts": [{"name": "v", "mountPath": "/v"} | mount]}
+    return service(mounted, volumes=[{"name": "v"} | volume])
+
+
 ACCEPTED = {
+    "variables and files from outside": service(
+        {
+            "env": [
+                {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k", "optional": True}}},
+                {"name": "B", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}},
+            ],
+            "envFrom": [{"prefix": "P_", "secretRef": {"name": "s"}}, {"configMapRef": {"name": "c"}}],
+            "volumeMounts": [
+                {"name": "secret", "mountPath": "/s", "subPath": "k"},
+                {"name": "all", "mountPath": "/all"},
+                {"name": "scratch", "mountPath": "/scratch"},
+            ],
+            "securityContext": {
+                "runAsUser": 1000,
+                "runAsNonRoot": True,
+                "capabilities": {"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]},
+            },
+            "terminationMessagePath": "/dev/termination-log",
+        },
+        volumes=[
+            {"name": "secret", "secret": {"secretName": "s", "items": [{"key": "k", "path": "k"}]}},
+            {"name": "scratch", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+            {
+                "name": "all",
+                "projected": {
+                    "sources": [
+                        {"secret": {"name": "s"}},
+                        {"serviceAccountToken": {"path": "token", "audience": "me"}},
+                        {
+                            "downwardAPI": {
+                                "items": [{"path": "n", "fieldRef": {"fieldPath": "metadata.name"}}]
+                            }
+                        },
+                    ]
+                },
+            },
+        ],
+        imagePullSecrets=[{"name": "registry"}],
+    ),
     "a service with an image": service(),
     "the greatest concurrency": service(containerConcurrency=1000),
     "a registry image by digest": service({"image": "gcr.io/a/b@sha256:" + "0" * 64}),
@@ -203,6 +249,65 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         service({"env": [{"value": "80"}]}),
         f"missing field(s): {C0}.env[0].name",
     ),
+    "a variable from a field of the pod": (
+        service({"env": [{"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]}),
+        f"must not set the field(s): {C0}.env[0].valueFrom.fieldRef",
+    ),
+    "variables from nowhere": (
+        service({"envFrom": [{"prefix": "A_"}]}),
+        f"expected exactly one, got neither: {C0}.envFrom[0].configMapRef, {C0}.envFrom[0].secretRef",
+    ),
+    "a mount of no volume": (
+        service({"volumeMounts": [{"name": "v", "mountPath": "/v"}]}),
+        f"volumeMount has no matching volume: {C0}.volumeMounts[0].name",
+    ),
+    "a mount on a reserved path": (
+        mounting({"emptyDir": {}}, mountPath="/dev/"),
+        f'mountPath "/dev" is a reserved path: {C0}.volumeMounts[0].mountPath',
+    ),
+    "a mount on a relative path": (
+        mounting({"emptyDir": {}}, mountPath="v"),
+        f"invalid value: v: {C0}.volumeMounts[0].mountPath",
+    ),
+    "a mount that spreads": (
+        mounting({"emptyDir": {}}, mountPropagation="HostToContainer"),
+        f"must not set the field(s): {C0}.volumeMounts[0].mountPropagation",
+    ),
+    "a volume that nobody mounts": (
+        service(volumes=[{"name": "v", "emptyDir": {}}]),
+        'volume with name "v" not mounted: spec.template.spec.volumes[0].name',
+    ),
+    "a volume of nothing": (
+        mounting({}),
+        "expected exactly one, got neither: "
+        + ", ".join(
+            f"spec.template.spec.volumes[0].{s}" for s in ("configMap", "emptyDir", "projected", "secret")
+        ),
+    ),
+    "a volume of the machine": (
+        mounting({"emptyDir": {}, "hostPath": {"path": "/"}}),
+        "must not set the field(s): spec.template.spec.volumes[0].hostPath",
+    ),
+    "a file without a key": (
+        mounting({"secret": {"secretName": "s", "items": [{"path": "p"}]}}),
+        "missing field(s): spec.template.spec.volumes[0].items[0].key",
+    ),
+    "a token without a path": (
+        mounting({"projected": {"sources": [{"serviceAccountToken": {}}]}}),
+        "missing field(s): spec.template.spec.volumes[0].projected[0].serviceAccountToken.path",
+    ),
+    "a negative user": (
+        service({"securityContext": {"runAsUser": -10}}),
+        f"expected 0 <= -10 <= 2147483647: {C0}.securityContext.runAsUser",
+    ),
+    "a privileged container": (
+        service({"securityContext": {"privileged": True, "capabilities": {"add": ["SYS_ADMIN"]}}}),
+        f"must not set the field(s): {C0}.securityContext.capabilities.add, {C0}.securityContext.privileged",
+    ),
+    "a choice of nodes": (
+        service(nodeSelector={"a": "b"}, tolerations=[{"key": "a"}]),
+        "must not set the field(s): spec.template.spec.nodeSelector, spec.template.spec.tolerations",
+    ),
     "two handlers in a probe": (
         probe(httpGet={"path": "/"}, tcpSocket={}),
         f"expected exactly one, got both: {C0}.readinessProbe.httpGet, {C0}.readinessProbe.tcpSocket",
@@ -313,6 +418,24 @@ def test_everything_that_is_wrong_is_said_at_once_and_sorted() -> None:
         "expected 0 <= 601 <= 600: spec.template.spec.timeoutSeconds\n"
         f"missing field(s): {C0}.image"
     )
+
+
+def test_a_field_that_the_operator_has_switched_on_may_be_set() -> None:
+    features = FeaturesSettings.parse({"kubernetes.podspec-nodeselector": "Enabled"})
+    rules = Rules(pod_fields=features.pod_fields)
+    assert refusal(service(nodeSelector={"a": "b"}), rules=rules) == ""
+    wrong = refusal(service(runtimeClassName="gvisor"), rules=rules)
+    assert wrong == "must not set the field(s): spec.template.spec.runtimeClassName"
+
+
+def test_mounts_are_read_only_but_for_empty_folders() -> None:
+    document = mounting({"emptyDir": {}})
+    document["spec"]["template"]["spec"]["volumes"].append({"name": "s", "secret": {"secretName": "s"}})
+    container = document["spec"]["template"]["spec"]["containers"][0]
+    container["volumeMounts"].append({"name": "s", "mountPath": "/s"})
+    new = set_defaults(decode(document, Service).resource, None, DefaultsSettings(), "someone")
+    mounts = new.spec.template.spec.containers[0].volume_mounts
+    assert [mount.read_only for mount in mounts] == [False, True]
 
 
 def test_equal_messages_are_joined_with_their_paths_sorted() -> None:
