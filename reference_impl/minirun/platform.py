@@ -224,11 +224,17 @@ class Telemetry:
     def __init__(self, ctx: Context, logs: LogStore) -> None:
         self._ctx, self._logs = ctx, logs
         self.metrics = Metrics(self.gauges)
+        self._logs_requests = ctx.settings.observability.logging_enable_request_log
+        ctx.store.subscribe(self._read_settings)
+
+    def _read_settings(self, event: Event) -> None:
+        if event.object.key == (SYSTEM_NAMESPACE, "config-observability"):
+            self._logs_requests = self._ctx.settings.observability.logging_enable_request_log
 
     def request_done(self, record: RequestRecord) -> None:
         """Observes one request; see `gateway.base.Observer`."""
         self.metrics.request_done(record)
-        if self._ctx.settings.observability.logging_enable_request_log:
+        if self._logs_requests:
             self._logs.append(self._request_entry(record))
 
     def _request_entry(self, record: RequestRecord) -> LogEntry:

@@ -119,6 +119,12 @@ class MultiScaler:
             if scaler.status.desired_scale == 0 and stat.average_concurrent_requests != 0:
                 self._decide(scaler, now_ns)
 
+    def decide_first(self, key: str, now_ns: int) -> None:
+        """Take a revision's first decision now, if it is still to come; its beat stays as it is."""
+        scaler = self._scalers.get(key)
+        if scaler is not None and scaler.status.desired_scale < 0:
+            self._decide(scaler, now_ns)
+
     def tick(self, now_ns: int) -> None:
         """Run every decider that is due. Beats that were missed are left out, the phase is kept."""
         due = self._due

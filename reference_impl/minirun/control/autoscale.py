@@ -5,6 +5,8 @@ above all on the way to zero. Here both meet the stored objects. Counterpart: pk
 in knative/serving.
 """
 
+import dataclasses
+
 from minirun.autoscaling.lifecycle import (
     MESSAGES,
     MIN_ACTIVATORS,
@@ -22,8 +24,10 @@ from minirun.control.context import Context
 from minirun.model.clock import MILLISECOND_NS, SECOND_NS
 from minirun.model.conditions import TRUE, UNKNOWN, find, is_true, mark
 from minirun.model.meta import Condition, ObjectMeta, replace, unix_seconds
+from minirun.model.profiles import profile_of
 from minirun.model.resources import (
     Deployment,
+    Namespace,
     ObjectReference,
     PodAutoscaler,
     PodAutoscalerStatus,
@@ -135,6 +139,9 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     if deployment is None or entry is None:
         return None
     settings, notes = ctx.settings.autoscaler, autoscaler.metadata.annotations
+    if not settings.max_scale:
+        profile = profile_of(ctx.store.find(Namespace, "", namespace))
+        settings = dataclasses.replace(settings, max_scale=profile.max_scale)
     reach, deadline_ns = autoscaler.spec.reachability, ctx.settings.deployment.progress_deadline_ns
     policy = scale_policy(settings, notes, reach, deadline_ns)
     now_ns = ctx.clock.unix_ns()

@@ -22,7 +22,7 @@ from minirun.control import (
 from minirun.control.children import Key
 from minirun.control.context import Context
 from minirun.control.instances import Kubelet, remove_leftovers
-from minirun.control.measure import Meter, poke
+from minirun.control.measure import Meter, wake
 from minirun.control.queue import Reconcile, WorkQueue
 from minirun.control.revision import failure_of
 from minirun.model.labels import CONFIGURATION, REVISION, ROUTES
@@ -180,7 +180,7 @@ class Controllers:
         await remove_leftovers(ctx)
         await ctx.runtime.open()
         ctx.enqueue = self.queue.add
-        ctx.paths.on_first_request = lambda entry, stat: poke(ctx, entry, stat)
+        ctx.paths.on_first_request = lambda entry, stat: wake(ctx, entry, stat)
         for each in ctx.store.select(Revision):
             ctx.paths.ensure(each)
         ctx.store.subscribe(self._on_event)

@@ -21,6 +21,13 @@ def poke(ctx: Context, entry: Entry, stat: ActivatorStat) -> None:
     ctx.multiscaler.record_activator(entry.key, ctx.clock.unix_ns(), sample)
 
 
+def wake(ctx: Context, entry: Entry, stat: ActivatorStat) -> None:
+    """Tells the autoscaler of the first request; after a restart at zero it need not wait for the beat."""
+    poke(ctx, entry, stat)
+    if not entry.ready:
+        ctx.multiscaler.decide_first(entry.key, ctx.clock.unix_ns())
+
+
 def measure(ctx: Context, entry: Entry) -> bool:
     """Reads one revision's reports of the last second; returns whether there may be more to come."""
     now_ns = ctx.clock.monotonic_ns()
