@@ -54,12 +54,15 @@ def up(**options: object) -> None:
 
 
 async def _until_signal(platform: Coroutine[object, object, None]) -> None:
-    """Runs the platform; SIGTERM and SIGINT end it as one wants: cleanly, and with status 0."""
+    """Runs the platform; SIGTERM and SIGINT end it as one wants: cleanly, and with status 0.
+
+    Only the first counts: to cancel the end itself would leave instances behind.
+    """
     loop = asyncio.get_running_loop()
     task = asyncio.ensure_future(platform)
     for number in (signal.SIGTERM, signal.SIGINT):
         try:
-            loop.add_signal_handler(number, task.cancel)
+            loop.add_signal_handler(number, lambda: task.cancelling() or task.cancel())
         except NotImplementedError:  # Windows: Ctrl-C cancels this coroutine, and so the task
             pass
     try:

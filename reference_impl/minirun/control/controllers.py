@@ -192,8 +192,10 @@ class Controllers:
         """Stops reconciling and ends all instances; returns when they are gone."""
         self._meter.stop()
         self.queue.close()
-        await self.kubelet.stop(STOP_GRACE_SECONDS)
-        await self.ctx.runtime.close()
+        try:
+            await self.kubelet.stop(STOP_GRACE_SECONDS)
+        finally:  # whatever went wrong before, such as a full disk
+            await self.ctx.runtime.close()
 
     def _on_event(self, event: Event) -> None:
         for find in WATCHES.get(event.object.type_name, ()):

@@ -4,7 +4,9 @@ Counterpart: `gcloud run deploy --source`, that is Cloud Build with Google Cloud
 """
 
 import asyncio
+import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -48,12 +50,18 @@ async def install(app: Path) -> None:
     pip = ("-m", "pip", "--python", interpreter, "--disable-pip-version-check", "--no-input", "--quiet")
     what = ("install", "--no-compile", "--target", str(app / DEPENDENCIES), "-r", "requirements.txt")
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *pip, *what, cwd=app, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        sys.executable,
+        *pip,
+        *what,
+        cwd=app,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
     try:
         output, _ = await process.communicate()
     except asyncio.CancelledError:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # with those that pip has started
         await process.wait()
         raise
     if process.returncode:

@@ -101,12 +101,18 @@ class WarmPool:
         argv = ("python", str(SCRIPT))
         child = await Child.spawn(argv, self._common, self._cwd, lambda *_: warm.set(), subprocess.PIPE)
         child.settled.add_done_callback(lambda _: warm.set())
-        await warm.wait()
+        try:
+            await warm.wait()
+        except asyncio.CancelledError:
+            child.kill()
+            raise
         return child
 
     async def close(self) -> None:
         """Ends the idle ones and the one that is being made, and makes no more."""
         self._size = 0
+        if self._filling:
+            self._filling.cancel()
         await self.filled()
         for child in self._idle:
             child.kill()
