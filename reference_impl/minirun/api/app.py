@@ -8,6 +8,7 @@ clients tell from a missing object.
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,15 +18,17 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from minirun.api import discovery
+from minirun.api import openapi
+from minirun.api.discovery import Discovery
 from minirun.api.guard import Guard
 from minirun.api.images import Images, ImagesAPI
 from minirun.api.kubernetes import KubernetesAPI
 from minirun.api.logs import LogsAPI
-from minirun.api.requests import find_target, json_response
+from minirun.api.requests import JSON, find_target, json_response, read_document
+from minirun.api.reviews import REVIEWS, answer
 from minirun.api.status import StatusError
 from minirun.model.clock import Clock
-from minirun.model.resources import Image
+from minirun.model.resources import Image, Kind
 from minirun.store.store import Store
 from minirun.telemetry.logs import LogStore
 
@@ -61,11 +64,20 @@ class API:
         self._objects = KubernetesAPI(backend.store, backend.rng)
         self._images = ImagesAPI(backend.images)
         logs = LogsAPI(backend.logs, backend.store, backend.clock)
-        documents = discovery.documents().items()
-        routes = [
-            Route(path, json_response(msgspec.json.encode(body)), methods=["GET"]) for path, body in documents
-        ]
+        self._discovery = Discovery()
+        routes = [Route(path, json_response(body)) for path, body in self._discovery.documents.items()]
         routes += [
+            Route("/api", self._root),
+            Route("/apis", self._root),
+            Route("/openapi/v2", Response(openapi.V2, media_type=openapi.V2_MEDIA_TYPE)),
+            Route("/openapi/v3", self._schemas),
+            Route("/openapi/v3/{place:path}", self._schemas),
+            *(
+                Route(
+                    f"/apis/{kind.api_version}/{kind.plural}", partial(_review, kind=kind), methods=["POST"]
+                )
+                for kind in REVIEWS
+            ),
             Route("/healthz", PlainTextResponse("ok"), methods=["GET"]),
             Route("/livez", PlainTextResponse("ok"), methods=["GET"]),
             Route("/readyz", self._readiness),
@@ -83,6 +95,15 @@ class API:
         """Ends open watches; the server calls it when it stops."""
         self._objects.close()
 
+    async def _root(self, request: Request) -> Response:
+        media_type, body = self._discovery.root(request.url.path, request.headers.get("accept", ""))
+        return Response(body, media_type=media_type)
+
+    async def _schemas(self, request: Request) -> Response:
+        place = request.path_params.get("place")
+        body = openapi.root() if place is None else openapi.document(place)
+        return json_response(body) if body else PlainTextResponse("404 page not found", 404)
+
     async def _readiness(self, request: Request) -> Response:
         reason = self._backend.not_ready()
         return PlainTextResponse(reason or "ok", 503 if reason else 200)
@@ -97,6 +118,10 @@ class API:
         if target.kind.type is Image:
             return await self._images.handle(request, target.name)
         return await self._objects.handle(request, target)
+
+
+async def _review(request: Request, kind: Kind) -> Response:
+    return json_response(msgspec.json.encode(answer(kind, await read_document(request, JSON))), 201)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
+from minirun.api import protobuf
+from minirun.api.protobuf import PROTOBUF
 from minirun.api.status import StatusError, unsupported_media_type
 from minirun.model.decoding import DecodingError, parse_json
 from minirun.model.meta import Resource
@@ -80,19 +82,24 @@ class LineStream(StreamingResponse):
 
 
 async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
-    """The whole body, of at most `limit` bytes. Raises StatusError (413)."""
+    """The whole body, `limit` bytes at most; protobuf comes as JSON. Raises StatusError (400, 413, 415)."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
             raise StatusError(413, f"the body is larger than {limit} bytes, the most that is accepted here")
+    if body and _media_type(request) == PROTOBUF:
+        return msgspec.json.encode(protobuf.decode(bytes(body)))
     return bytes(body)
 
 
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 async def read_document(request: Request, media_type: str) -> dict[str, object]:
-    """The JSON object in a body of that media type. Raises StatusError (400, 413, 415)."""
-    said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if said != media_type:
+    """The JSON object in a body of that type (JSON: or of protobuf). Raises StatusError (400, 413, 415)."""
+    if _media_type(request) not in (media_type, PROTOBUF if media_type == JSON else ""):
         raise unsupported_media_type([media_type])
     try:
         return parse_json(await read_body(request))

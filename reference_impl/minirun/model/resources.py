@@ -254,6 +254,8 @@ class Probe(Part, frozen=True):
 
 
 class Container(Part, frozen=True):
+    """A program of an instance: its image, how it is started and probed, and what it gets from outside."""
+
     name: str = ""
     image: str = ""
     command: list[str] = []
@@ -294,6 +296,8 @@ class RevisionSpec(Part, frozen=True):
 
 
 class RevisionTemplate(Part, frozen=True):
+    """What the next Revision is made from: its labels, annotations and spec."""
+
     metadata: ObjectMeta = ObjectMeta()
     spec: RevisionSpec = RevisionSpec()
 
@@ -321,6 +325,8 @@ class Status(Part, frozen=True):
 
 
 class ConfigurationSpec(Part, frozen=True):
+    """What a Configuration declares."""
+
     template: RevisionTemplate = RevisionTemplate()
 
 
@@ -330,6 +336,8 @@ class ConfigurationStatus(Status, frozen=True):
 
 
 class Configuration(Resource, frozen=True):
+    """The latest wish for how a program runs; every change of its template makes a Revision."""
+
     api_version: str = SERVING
     kind: str = "Configuration"
     spec: ConfigurationSpec = ConfigurationSpec()
@@ -337,6 +345,8 @@ class Configuration(Resource, frozen=True):
 
 
 class RouteSpec(Part, frozen=True):
+    """What a Route declares."""
+
     traffic: list[TrafficTarget] = []
 
 
@@ -347,6 +357,8 @@ class RouteStatus(Status, frozen=True):
 
 
 class Route(Resource, frozen=True):
+    """A host name, and the Revisions among which its requests are split."""
+
     api_version: str = SERVING
     kind: str = "Route"
     spec: RouteSpec = RouteSpec()
@@ -354,6 +366,8 @@ class Route(Resource, frozen=True):
 
 
 class ServiceSpec(ConfigurationSpec, frozen=True):
+    """What a Service declares: what runs, and how traffic is split."""
+
     traffic: list[TrafficTarget] = []
 
 
@@ -364,6 +378,8 @@ class ServiceStatus(ConfigurationStatus, frozen=True):
 
 
 class Service(Resource, frozen=True):
+    """A program that serves requests: a Configuration and a Route of the same name, managed together."""
+
     api_version: str = SERVING
     kind: str = "Service"
     spec: ServiceSpec = ServiceSpec()
@@ -384,6 +400,8 @@ class RevisionStatus(Status, frozen=True):
 
 
 class Revision(Resource, frozen=True):
+    """One version of a program, as it was deployed; it never changes."""
+
     api_version: str = SERVING
     kind: str = "Revision"
     spec: RevisionSpec = RevisionSpec()
@@ -417,6 +435,8 @@ class PodAutoscalerStatus(Status, frozen=True):
 
 
 class PodAutoscaler(Resource, frozen=True):
+    """How many instances a Revision should have, and has."""
+
     api_version: str = AUTOSCALING
     kind: str = "PodAutoscaler"
     spec: PodAutoscalerSpec = PodAutoscalerSpec()
@@ -438,6 +458,8 @@ class ServerlessServiceStatus(Status, frozen=True):
 
 
 class ServerlessService(Resource, frozen=True):
+    """Where a Revision's requests go: to its instances, or to the activator."""
+
     api_version: str = NETWORKING
     kind: str = "ServerlessService"
     spec: ServerlessServiceSpec = ServerlessServiceSpec()
@@ -476,6 +498,8 @@ class DeploymentStatus(Status, frozen=True):
 
 
 class Deployment(Resource, frozen=True):
+    """The instances of a Revision: as many pods as replicas."""
+
     api_version: str = "apps/v1"
     kind: str = "Deployment"
     spec: DeploymentSpec = DeploymentSpec()
@@ -534,13 +558,20 @@ class Pod(Resource, frozen=True):
 # --- around it -----------------------------------------------------------------------------------------
 
 
+class NamespaceSpec(Part, frozen=True):
+    finalizers: list[str] = []
+
+
 class NamespaceStatus(Part, frozen=True):
     phase: str = ""
 
 
 class Namespace(Resource, frozen=True):
+    """A room for objects; their names are unique in it."""
+
     api_version: str = "v1"
     kind: str = "Namespace"
+    spec: NamespaceSpec = NamespaceSpec()
     status: NamespaceStatus = NamespaceStatus(phase="Active")
 
 
@@ -788,6 +819,10 @@ class Kind(NamedTuple):
     def group(self) -> str:
         """`serving.knative.dev`; empty for core/v1."""
         return self.api_version.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        return self.api_version.rpartition("/")[2]
 
     @property
     def singular(self) -> str:
