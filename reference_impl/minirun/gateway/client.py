@@ -9,12 +9,25 @@ An HTTP/2 client would be another protocol that gives an `Exchange` for each str
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Sequence
 from typing import cast
 
 import httptools
 
 from minirun.gateway.exchange import NEVER_NS, Context, Exchange
-from minirun.gateway.heads import Headers, Refusal, RefusedError, error_response, request_head, request_role
+from minirun.gateway.heads import (
+    Headers,
+    Refusal,
+    RefusedError,
+    RequestHead,
+    ResponseHead,
+    chunk,
+    client_head,
+    error_response,
+    last_chunk,
+    request_head,
+    request_role,
+)
 from minirun.model.clock import SECOND_NS
 
 logger = logging.getLogger("minirun.gateway")
@@ -49,7 +62,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._last_request = False  # nothing that comes after it is parsed
         self._out: list[bytes] = []
         self._held: bytearray | None = None  # what follows a request to upgrade, until that is answered
-        self._tunnel = self._pumping = False
+        self._tunnel = self._pumping = self._chunked = False
         self._headers = Headers(request_role)
         self.on_header = self._headers.add  # bound here: llhttp calls it without a hop
         self._parser = httptools.HttpRequestParser(self)
@@ -167,10 +180,12 @@ class ClientConnection(asyncio.BufferedProtocol):
             return  # llhttp ends a request to upgrade with its head; `_after_upgrade` knows better
         self._receiving = None
         self._silent_bytes = 0
+        trailers: Sequence[bytes] = ()
         if self._headers.count:
-            self._headers.clear()  # of trailers, which end here
+            trailers = self._headers.lines
+            self._headers.clear()
         self._last_request = not exchange.head.keep_alive
-        exchange.request_end()
+        exchange.request_end(trailers)
 
     def _after_upgrade(self, rest: bytes) -> None:
         """llhttp leaves HTTP after a request to upgrade; go back where that may not be, or a body follows."""
@@ -242,9 +257,41 @@ class ClientConnection(asyncio.BufferedProtocol):
         rest, self._held, self._tunnel = self._held or b"", None, True
         return bytes(rest)
 
+    def go_on(self) -> None:
+        """Tell a client that waits for it that its body is wanted."""
+        self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.flush()
+
+    def interim(self, head: ResponseHead, request: RequestHead) -> None:
+        """Pass an interim answer on, to those who know what it is."""
+        if not request.http_1_0:
+            self._out.append(client_head(head, False, False, True))
+
+    def answer(self, head: ResponseHead, request: RequestHead) -> bool:
+        """Begin the answer to `request`; whether another request may follow on this connection."""
+        http_1_0, framed = request.http_1_0, head.length is not None or head.bodyless
+        self._chunked = not framed and not http_1_0
+        keep_alive = request.keep_alive and not self._context.draining and (framed or self._chunked)
+        chunked = self._chunked or (head.chunked and not http_1_0 and request.method == b"HEAD")
+        self._out.append(client_head(head, chunked, http_1_0, keep_alive))
+        return keep_alive
+
+    def refuse(self, refusal: Refusal, request: RequestHead, keep_alive: bool) -> bool:
+        """Answer with an error; whether another request may follow."""
+        keep_alive = keep_alive and request.keep_alive and not request.http_1_0 and not self._context.draining
+        self._out.append(error_response(refusal, keep_alive, request.method == b"HEAD"))
+        self.flush()
+        return keep_alive
+
     def write(self, data: bytes) -> None:
-        """Gather."""
-        self._out.append(data)
+        """Gather a piece of the answer's body, or of what passes through a tunnel."""
+        self._out.append(chunk(data) if self._chunked else data)
+
+    def finish(self, trailers: Sequence[bytes]) -> None:
+        """The answer is complete."""
+        if self._chunked:
+            self._out.append(last_chunk(trailers))
+        self.flush()
 
     def flush(self) -> None:
         """Send what was gathered, in one piece."""

@@ -11,6 +11,7 @@ activator's handler, queue-proxy's proxy and timeout handlers (pkg/activator/han
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
@@ -22,9 +23,7 @@ from minirun.gateway.heads import (
     Refusal,
     RequestHead,
     ResponseHead,
-    client_head,
-    error_response,
-    upstream_head,
+    forwarded_fields,
 )
 from minirun.gateway.upstream import UpstreamConnection, UpstreamPool
 from minirun.model.clock import SECOND_NS, Clock
@@ -36,13 +35,18 @@ NEVER_NS = 2**63
 
 
 class ClientSide(Protocol):
-    """Where the answer goes. `write` may gather; `flush` sends."""
+    """Where the answer goes, whatever HTTP it speaks. `write` may gather; `flush` sends."""
 
     remote_ip: str
     write_paused: bool
     reading_paused: bool
 
+    def go_on(self) -> None: ...
+    def interim(self, head: ResponseHead, request: RequestHead) -> None: ...
+    def answer(self, head: ResponseHead, request: RequestHead) -> bool: ...
+    def refuse(self, refusal: Refusal, request: RequestHead, keep_alive: bool) -> bool: ...
     def write(self, data: bytes) -> None: ...
+    def finish(self, trailers: Sequence[bytes]) -> None: ...
     def flush(self) -> None: ...
     def write_eof(self) -> None: ...
     def update_reading(self) -> None: ...
@@ -104,7 +108,8 @@ class Exchange:
     _answered = False
     _status = CLIENT_GONE
     _bytes_in = _bytes_out = _queue_ns = 0
-    _keep_alive = _chunked = _finished = _watches_idleness = False
+    _keep_alive = _finished = _watches_idleness = False
+    _trailers: Sequence[bytes] = ()
     _eofs = 0
 
     def __init__(self, context: Context, client: ClientSide, head: RequestHead, now_ns: int) -> None:
@@ -112,7 +117,7 @@ class Exchange:
         self._client = client
         self.head = head
         self._started_ns = self._active_ns = now_ns
-        self._body: list[bytes] | None = []  # framed, as sent; None once it is too long to send again
+        self._body: list[bytes] | None = []  # None once it is too long to send again
 
     # ---- the request, from the client's side
 
@@ -141,21 +146,20 @@ class Exchange:
     def request_body(self, data: bytes) -> None:
         """A piece of the request's body."""
         self._bytes_in += len(data)
-        if self.head.chunked:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
         self._send_body(data)
 
-    def request_end(self) -> None:
+    def request_end(self, trailers: Sequence[bytes] = ()) -> None:
         """The request is complete."""
         self.received = True
-        if self.head.chunked:
-            self._send_body(b"0\r\n\r\n")
+        self._trailers = trailers
+        if self._upstream is not None:
+            self._upstream.finish(trailers)
 
     def _send_body(self, data: bytes) -> None:
         if self._upstream is not None:
             if self._watches_idleness:
                 self._touch()
-            self._upstream.transport.write(data)
+            self._upstream.write(data)
         if self._body is not None:
             self._body_bytes += len(data)
             if self._upstream is not None and self._body_bytes > self._context.limits.waiting_body_bytes:
@@ -197,12 +201,9 @@ class Exchange:
             self._finish(False)
             self._client.abort()
             return
-        self._status = status = refusal.status
-        keep_alive = self.received and self.head.keep_alive and status not in (400, 504)
-        keep_alive = keep_alive and not self.head.http_1_0 and not self._context.draining
-        self._client.write(error_response(refusal, keep_alive, self.head.method == b"HEAD"))
-        self._client.flush()
-        self._finish(keep_alive)
+        self._status = refusal.status
+        keep_alive = self.received and refusal.status not in (400, 504)
+        self._finish(self._client.refuse(refusal, self.head, keep_alive))
 
     # ---- a slot and a connection
 
@@ -254,16 +255,17 @@ class Exchange:
         assert destination is not None  # it was routed
         self._upstream = connection
         self._queue_ns = context.clock.monotonic_ns() - self._started_ns
-        data = upstream_head(head, destination.namespace, destination.revision, client.remote_ip, context.rng)
-        if self._body:
-            data += b"".join(self._body)
+        to, body = destination, self._body or ()
+        fields = forwarded_fields(head, to.namespace, to.revision, client.remote_ip, context.rng)
+        if body:
             if self._body_bytes > context.limits.waiting_body_bytes:
                 self._body = None
         elif head.expects_continue and not self.received:
-            client.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            client.flush()
+            client.go_on()
             head.expects_continue = False  # also if it is sent to a second instance
-        connection.send(self, head.method, data)
+        connection.begin(self, head, fields, body)
+        if self.received:
+            connection.finish(self._trailers)
         if client.reading_paused:
             client.update_reading()
 
@@ -273,24 +275,16 @@ class Exchange:
         """The answer begins, or an interim one passes: all but 100, which the gateway itself says."""
         if head.status == 101 and (self.head.upgrade is None or head.upgrade is None):
             raise ValueError("it switched protocols, which was not asked")
-        http_1_0 = self.head.http_1_0
         if head.status < 200 and head.status != 101:
-            if head.status != 100 and not http_1_0:
-                self._client.write(client_head(head, False, False, True))
+            if head.status != 100:
+                self._client.interim(head, self.head)
             return
         self._answered = True
         if self._watches_idleness:
             self._touch()
         self._body = None
         self._status = head.status
-        self._chunked = not head.bodyless and head.length is None and not http_1_0
-        self._keep_alive = (
-            self.head.keep_alive
-            and not self._context.draining
-            and (self._chunked or head.length is not None or head.bodyless)
-        )
-        chunked = self._chunked or (head.chunked and not http_1_0 and self.head.method == b"HEAD")
-        self._client.write(client_head(head, chunked, http_1_0, self._keep_alive))
+        self._keep_alive = self._client.answer(head, self.head)
         if head.status == 101:
             self._send_body(self._client.start_tunnel())
 
@@ -299,17 +293,15 @@ class Exchange:
         if self._watches_idleness:
             self._touch()
         self._bytes_out += len(data)
-        self._client.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        self._client.write(data)
 
     def response_flush(self) -> None:
         """All that was read is written: send it, however little it is."""
         self._client.flush()
 
-    def response_end(self, reusable: bool) -> None:
+    def response_end(self, reusable: bool, trailers: Sequence[bytes] = ()) -> None:
         """The answer is complete; an upload that goes on is not wanted any more."""
-        if self._chunked:
-            self._client.write(b"0\r\n\r\n")
-        self._client.flush()
+        self._client.finish(trailers)
         self._finish(self._keep_alive and self.received, reusable and self.received)
 
     def upstream_writable(self) -> None:
@@ -358,7 +350,7 @@ class Exchange:
     def client_eof(self) -> None:
         """The client will say no more; the instance may."""
         if self._upstream is not None:
-            self._upstream.transport.write_eof()
+            self._upstream.write_eof()
         self._half_closed()
 
     def _half_closed(self) -> None:
@@ -385,7 +377,7 @@ class Exchange:
             if reusable:
                 self._upstream.release(now_ns)
             elif self._eofs == 2:
-                self._upstream.transport.close()  # both ended a tunnel, and its last bytes may be on the way
+                self._upstream.close()  # both ended a tunnel, and its last bytes may be on the way
             else:
                 self._upstream.abort()
             self._upstream = None

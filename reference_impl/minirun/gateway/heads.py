@@ -7,7 +7,7 @@ smuggling) is refused here. Counterparts: Go's `httputil.ReverseProxy`, Envoy's 
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from random import Random
 
 Read = dict[bytes, list[bytes]]  # lower-case name to values, of the fields that the proxy reads
 
-HOP_BY_HOP = frozenset({b"keep-alive", b"proxy", b"trailer"})  # and proxy-*; `Proxy:` is httpoxy
+HOP_BY_HOP = frozenset({b"keep-alive", b"proxy"})  # and proxy-*; `Proxy:` is httpoxy
 FRAMING = frozenset({b"connection", b"content-length", b"transfer-encoding", b"upgrade"})
 REWRITTEN = FRAMING | {
     *(b"host", b"te", b"x-request-id", b"traceparent", b"tracestate"),
@@ -122,6 +122,11 @@ class RequestHead:
         """The client's `Knative-Serving-Tag`."""
         values = self.read.get(b"knative-serving-tag")
         return values[0].decode("latin-1") if values else None
+
+    @property
+    def takes_trailers(self) -> bool:
+        """Whether the client says that it understands trailers, as gRPC's do."""
+        return b"te" in self.read and b"trailers" in _tokens(b",".join(self.read[b"te"]))
 
     def values(self, name: str) -> list[str]:
         """The values of a header field, in their order; `name` in lower case."""
@@ -252,41 +257,60 @@ def _this_hop(remote_ip: str) -> tuple[bytes, bytes]:
 
 
 _HTTP = [b"http"]
-_UPSTREAM_HEAD = (
-    b"%b %b HTTP/1.1\r\nHost: %b\r\n%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nForwarded: %b\r\n"
-    b"%bX-Request-Id: %b\r\ntraceparent: %b\r\n%b\r\n"
+_FORWARDED_FIELDS = (
+    b"%bX-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nForwarded: %b\r\n"
+    b"%bX-Request-Id: %b\r\ntraceparent: %b\r\n%b"
 )
 
 
-def upstream_head(head: RequestHead, namespace: str, revision: str, remote_ip: str, rng: Random) -> bytes:
-    """The head that the instance gets; sets `head.traceparent` to the trace that the request belongs to."""
+def forwarded_fields(head: RequestHead, namespace: str, revision: str, remote_ip: str, rng: Random) -> bytes:
+    """The fields that the instance gets, but for those that frame the message in one version of HTTP.
+
+    Sets `head.traceparent` to the trace that the request belongs to.
+    """
     get = head.read.get
     ids = rng.randbytes(40).hex().encode()
-    traces, request_ids, framing = get(b"traceparent"), get(b"x-request-id"), b""
+    traces, request_ids, states = get(b"traceparent"), get(b"x-request-id"), b""
     if traces is not None and len(traces) == 1 and _TRACEPARENT.fullmatch(traces[0]):
         head.traceparent = traces[0]
-        framing = b"".join(b"tracestate: %b\r\n" % state for state in get(b"tracestate", ()))
+        states = b"".join(b"tracestate: %b\r\n" % state for state in get(b"tracestate", ()))
     else:
         head.traceparent = b"00-%b-%b-01" % (ids[:32], ids[32:48])
-    if head.length is not None:
-        framing += b"Content-Length: %d\r\n" % head.length
-    elif head.chunked:
-        framing += b"Transfer-Encoding: chunked\r\n"
-    if head.upgrade is not None:
-        framing += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade
-    elif b"te" in head.read and b"trailers" in _tokens(b",".join(head.read[b"te"])):
-        framing += b"TE: trailers\r\nConnection: TE\r\n"
     address, element = _this_hop(remote_ip)
-    return _UPSTREAM_HEAD % (
-        *(head.method, head.target, head.host, b"".join(head.lines)),
+    return _FORWARDED_FIELDS % (
+        b"".join(head.lines),
         b", ".join([*get(b"x-forwarded-for", ()), address]),
         get(b"x-forwarded-proto", _HTTP)[0],
         b", ".join([*get(b"forwarded", ()), element]),
         _destination_lines(namespace, revision),
         request_ids[0] if request_ids else ids[48:],
         head.traceparent,
-        framing,
+        states,
     )
+
+
+def upstream_head(head: RequestHead, fields: bytes) -> bytes:
+    """The head that an instance gets in HTTP/1.1; `fields` as `forwarded_fields` gave them."""
+    framing = b""
+    if head.length is not None:
+        framing = b"Content-Length: %d\r\n" % head.length
+    elif head.chunked:
+        framing = b"Transfer-Encoding: chunked\r\n"
+    if head.upgrade is not None:
+        framing += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade
+    elif head.takes_trailers:
+        framing += b"TE: trailers\r\nConnection: TE\r\n"
+    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (head.method, head.target, head.host, fields, framing)
+
+
+def chunk(data: bytes) -> bytes:
+    """A piece of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def last_chunk(trailers: Sequence[bytes]) -> bytes:
+    """The end of a chunked body."""
+    return b"0\r\n%b\r\n" % b"".join(trailers)
 
 
 @lru_cache(128)

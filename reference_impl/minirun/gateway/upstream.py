@@ -7,13 +7,23 @@ and queue-proxy. HTTP/2 to an instance (port name h2c) would be another class wi
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from typing import Protocol, cast
 
 import httptools
 
 from minirun.activation.path import Endpoint
 from minirun.gateway.base import GatewayLimits
-from minirun.gateway.heads import Headers, ResponseHead, response_head, response_role
+from minirun.gateway.heads import (
+    Headers,
+    RequestHead,
+    ResponseHead,
+    chunk,
+    last_chunk,
+    response_head,
+    response_role,
+    upstream_head,
+)
 from minirun.model.clock import SECOND_NS, Clock
 
 
@@ -22,7 +32,7 @@ class ResponseSink(Protocol):
 
     def response_head(self, head: ResponseHead) -> None: ...
     def response_body(self, data: bytes) -> None: ...
-    def response_end(self, reusable: bool) -> None: ...
+    def response_end(self, reusable: bool, trailers: Sequence[bytes] = ()) -> None: ...
     def response_flush(self) -> None: ...
     def tunnel_from_upstream(self, data: bytes) -> None: ...
     def upstream_eof(self) -> None: ...
@@ -53,24 +63,46 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._parser = httptools.HttpResponseParser(self)
         self._reason = self._method = b""
         self._head: ResponseHead | None = None
-        self._complete = self._dirty = False
+        self._complete = self._dirty = self._chunked = False
+        self._trailers: Sequence[bytes] = ()
         self._silent_bytes = 0  # since the last head or body byte: bounds heads, trailers, chunk sizes
 
-    def send(self, sink: ResponseSink, method: bytes, data: bytes) -> None:
-        """Begin an exchange: `data` is the request's head and what is there of its body."""
+    def begin(self, sink: ResponseSink, head: RequestHead, fields: bytes, body: Sequence[bytes]) -> None:
+        """Begin an exchange: send the head, with its forwarded `fields`, and what is there of the body."""
         self.sink = sink
-        self._method = method
+        self._method = head.method
+        self._chunked = head.chunked
+        data = upstream_head(head, fields)
+        if body:
+            data += b"".join([chunk(piece) for piece in body] if head.chunked else body)
         self.transport.write(data)
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the request's body, or of what passes through a tunnel."""
+        self.transport.write(chunk(data) if self._chunked else data)
+
+    def finish(self, trailers: Sequence[bytes]) -> None:
+        """The request is complete."""
+        if self._chunked:
+            self.transport.write(last_chunk(trailers))
+
+    def write_eof(self) -> None:
+        """Send the last byte of a tunnel."""
+        self.transport.write_eof()
 
     def release(self, now_ns: int) -> None:
         """The exchange is over and left the connection clean: keep it for the next one."""
-        self.sink, self._head, self._complete = None, None, False
+        self.sink, self._head, self._complete, self._trailers = None, None, False, ()
         if self._method == b"HEAD":
             self._reset()  # llhttp, not knowing the method, still waits for a body
         self.set_reading(True)
         self.reused = True
         self.idle_since_ns = now_ns
         self.pool.put(self)
+
+    def close(self) -> None:
+        """Close when all is sent."""
+        self.transport.close()
 
     def abort(self) -> None:
         """Close at once; nobody hears of this connection again."""
@@ -123,7 +155,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if self.sink is None:
             return
         if self._complete and self._head is not None:
-            self.sink.response_end(self._head.keep_alive and not self._dirty)
+            self.sink.response_end(self._head.keep_alive and not self._dirty, self._trailers)
         elif self._silent_bytes > self.pool.limits.head_bytes and not self.tunnel:
             self._lose("its head, trailer or chunk extension is too long")
         else:
@@ -164,7 +196,8 @@ class UpstreamConnection(asyncio.BufferedProtocol):
 
     def on_message_complete(self) -> None:
         if self._headers.count:
-            self._headers.clear()  # of trailers, which end here
+            self._trailers = self._headers.lines
+            self._headers.clear()
         if self._head is not None and self._head.status >= 200:
             self._complete = True
 

@@ -54,6 +54,7 @@ class Wire:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
+        self.trailers: list[bytes] = []
 
     async def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -83,8 +84,13 @@ class Wire:
         return message
 
     async def chunk(self) -> bytes:
-        """Read one chunk; empty is the last one."""
+        """Read one chunk; empty is the last one, with `trailers` after it."""
         size = int((await self.reader.readuntil(b"\r\n"))[:-2], 16)
+        if not size:
+            self.trailers = []
+            while line := (await self.reader.readuntil(b"\r\n"))[:-2]:
+                self.trailers.append(line)
+            return b""
         return (await self.reader.readexactly(size + 2))[:-2]
 
     async def ask(self, data: bytes) -> Message:

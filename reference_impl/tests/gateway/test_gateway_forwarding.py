@@ -113,7 +113,6 @@ async def test_fields_of_one_hop_and_fields_of_the_platform_stop_here(world: Wor
             *(
                 b"Proxy-Authorization: Basic x",
                 b"TE: gzip",
-                b"Trailer: X",
                 b"Upgrade: nothing",
                 b"Proxy: evil",
             ),
@@ -317,14 +316,15 @@ async def test_body_with_a_length_passes(world: World) -> None:
     assert world.instance.requests[0].body == body
 
 
-async def test_chunked_bodies_pass_both_ways(world: World) -> None:
+async def test_chunked_bodies_and_their_trailers_pass_both_ways(world: World) -> None:
     async def echo(wire: Wire) -> None:
         message = await wire.head()
         await wire.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         world.instance.requests.append(message)
         while chunk := await wire.chunk():
             await wire.send(b"%x\r\n%b\r\n" % (len(chunk), chunk))
-        await wire.send(b"0\r\nX-Trailer: dropped\r\n\r\n")
+        assert wire.trailers == [b"X-Trailer: 1"]
+        await wire.send(b"0\r\nX-Trailer: 2\r\nKeep-Alive: 9\r\n\r\n")
         await world.instance.answer_all(wire)
 
     world.instance.serve = echo
@@ -334,9 +334,10 @@ async def test_chunked_bodies_pass_both_ways(world: World) -> None:
     answer = await client.head()
     assert answer["Transfer-Encoding"] == b"chunked"
     assert await client.chunk() == b"abc"
-    await client.send(b"004\r\ndefg\r\n0\r\nX-Trailer: 1\r\n\r\n")
+    await client.send(b"004\r\ndefg\r\n0\r\nX-Trailer: 1\r\nForwarded: for=me\r\n\r\n")
     assert await client.chunk() == b"defg"
     assert await client.chunk() == b""
+    assert client.trailers == [b"X-Trailer: 2"]
     assert "Content-Length" not in world.instance.requests[0]
     assert (await client.ask(GET)).status == 200
 
