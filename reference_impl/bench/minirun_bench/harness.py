@@ -24,6 +24,7 @@ import httpx
 import psutil
 
 from minirun.cli.client import Client
+from minirun.cli.images import build_image
 from minirun.cli.load import LoadResult, run_load
 from minirun.model.conditions import is_true
 from minirun.model.resources import Service
@@ -162,6 +163,11 @@ class Live:
     def service(self, name: str) -> dict[str, Any]:
         answer: dict[str, Any] = self.api.get(f"{SERVICES}/{name}").json()
         return answer
+
+    def build(self, folder: Path, reference: str) -> None:
+        """Builds an image."""
+        with Client(f"http://127.0.0.1:{self.api_port}") as client:
+            build_image(client, str(folder), reference)
 
     def deploy(self, name: str, image: str, **more: Any) -> None:
         """Creates a Service and returns when it is Ready."""

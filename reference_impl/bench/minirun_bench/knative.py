@@ -72,18 +72,27 @@ async def load_test(scale: Scale) -> Result:
     """From zero in steps of 1,000, 2,000 and 3,000 requests a second."""
     result = Result("loadtest", "load-test: from zero, 1,000 -> 2,000 -> 3,000 requests/s")
     seconds = scale.pick(1, 10, 120)
+    with Live() as live:
+        live.deploy("alone", "sleep", min_scale=1)
+        tell(result, "one instance alone", await steps(live.app_port(), "app", seconds), 0, 0, "")
     for name, burst in (("zero", 0), ("always", -1), ("200", 200)):
         with Live(settings=SHORT_WINDOWS) as live:
             live.deploy("load", "sleep", target_burst_capacity=burst)
             live.wait(lambda live=live: not live.pods(), "zero instances")  # type: ignore[misc]
-            whole = LoadResult()
-            for rate in (1000, 2000, 3000):
-                step = await open_loop(live.port, host_of("load"), rate, seconds, PATH)
-                whole.latencies.merge(step.latencies)
-                whole.statuses += step.statuses
-                whole.errors += step.errors
+            whole = await steps(live.port, host_of("load"), seconds)
         tell(result, f"target-burst-capacity {name}", whole, 115, int(6000 * seconds), "missed at 3,000/s")
     return result
+
+
+async def steps(port: int, host: str, seconds: float) -> LoadResult:
+    """1,000, 2,000 and 3,000 requests a second, for `seconds` each."""
+    whole = LoadResult()
+    for rate in (1000, 2000, 3000):
+        step = await open_loop(port, host, rate, seconds, PATH)
+        whole.latencies.merge(step.latencies)
+        whole.statuses += step.statuses
+        whole.errors += step.errors
+    return whole
 
 
 async def rollout_probe(scale: Scale) -> Result:

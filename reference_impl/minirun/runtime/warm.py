@@ -20,6 +20,8 @@ INTERPRETERS = {"python", "python3", f"python3.{sys.version_info.minor}"}
 SCRIPT = Path(__file__).with_name("warm_child.py")
 EARLY = ("PYTHON", "LD_", "DYLD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
 """Names of variables that act before an app's first line; the child can make good for PYTHONPATH alone."""
+FIRST_ANSWER_SECONDS = 0.05
+"""How long an instance that has just become healthy has the machine for the request that woke it."""
 
 
 def warm_order(
@@ -79,19 +81,20 @@ class WarmPool:
 
     def _has_settled(self, settled: asyncio.Future[None]) -> None:
         self._starting -= 1
-        self.fill()
+        self.fill(FIRST_ANSWER_SECONDS)
 
-    def fill(self) -> None:
-        """Makes what is missing, in the background, one at a time."""
+    def fill(self, pause_seconds: float = 0) -> None:
+        """Makes what is missing, in the background, one at a time, after a pause."""
         if self._filling is None or self._filling.done():
-            self._filling = asyncio.create_task(self._fill(), name="warm interpreters")
+            self._filling = asyncio.create_task(self._fill(pause_seconds), name="warm interpreters")
 
     async def filled(self) -> None:
         """Returns when the pool has done what it could."""
         if self._filling:
             await asyncio.wait({self._filling})
 
-    async def _fill(self) -> None:
+    async def _fill(self, pause_seconds: float) -> None:
+        await asyncio.sleep(pause_seconds)
         while len(self._idle) < self._size and not self._starting:
             child = await self._warm_up()
             self._idle.append(child)
