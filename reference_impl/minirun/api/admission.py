@@ -5,12 +5,12 @@ resources and for ConfigMaps (400). What they depend on is read from the store a
 of `knative-serving`, and the profile of the object's namespace.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from minirun.api.requests import Target
-from minirun.api.status import StatusError, denied, invalid, not_found
+from minirun.api.status import StatusError, denied, invalid, not_found, terminating
 from minirun.autoscaling.annotations import check_annotations
 from minirun.autoscaling.settings import AutoscalerSettings
 from minirun.model.decoding import DecodingError, UnknownField, decode
@@ -38,7 +38,12 @@ class Admitted(NamedTuple):
 
 
 def admit(
-    store: Store, target: Target, document: dict[str, object], old: Resource | None, field_validation: str
+    store: Store,
+    target: Target,
+    document: dict[str, object],
+    old: Resource | None,
+    field_validation: str,
+    duplicates: Iterable[str] = (),
 ) -> Admitted:
     """The resource in a document, complete.
 
@@ -46,8 +51,9 @@ def admit(
         store: gives the settings and the namespace.
         target: what the address names; an empty name leaves the document's.
         document: what the client wants to be stored.
-        old: what is stored; its status is kept. None on create.
+        old: what is stored; a write of it keeps its status, a write of `/status` all else. None on create.
         field_validation: Strict refuses unknown fields, Warn (and empty) warns, Ignore drops them.
+        duplicates: the paths of members that the client's text had twice.
 
     Raises:
         StatusError
@@ -61,16 +67,30 @@ def admit(
             f"this address takes {kind.api_version}, Kind={kind.kind}",
         )
     try:
-        new, unknown = decode(document, kind.type)
+        new, unknown = decode(document, kind.type, without="spec" if target.subresource else "status")
     except DecodingError as error:
         raise invalid(kind, name, [str(error)]) from None
-    warnings = _unknown_fields(kind, unknown, field_validation)
+    warnings = _field_errors(kind, unknown, duplicates, field_validation)
     new = _placed(new, namespace, name)
+    if target.subresource:
+        status, version = getattr(new, target.subresource), new.metadata.resource_version
+        kept = with_meta(cast("Resource", old), resource_version=version)
+        return Admitted(replace(kept, **{target.subresource: status}), warnings)
     if old is not None and hasattr(old, "status"):
         new = replace(new, status=old.status)
-    if kind.namespaced and old is None and store.find(Namespace, "", namespace) is None:
-        raise not_found(KIND_OF[Namespace], namespace)
     return Admitted(_checked(store, kind, new, old, unknown), warnings)
+
+
+def ensure_open(store: Store, target: Target) -> None:
+    """Lets a new object into its namespace. Raises StatusError: it is not there (404) or is going (403)."""
+    namespace = target.namespace
+    if not target.kind.namespaced:
+        return
+    found = store.find(Namespace, "", namespace or "")
+    if found is None:
+        raise not_found(KIND_OF[Namespace], namespace or "")
+    if found.metadata.deletion_timestamp:
+        raise terminating(target.kind, target.name, namespace or "")
 
 
 def _placed(new: Resource, namespace: str, name: str) -> Resource:
@@ -118,11 +138,15 @@ def _checked(
     return new
 
 
-def _unknown_fields(kind: Kind, unknown: list[UnknownField], field_validation: str) -> list[str]:
-    """The warnings about fields that nobody knows; those that are known and forbidden have a rule instead."""
-    texts = [f'unknown field "{u.path}"' for u in unknown if u.name not in FORBIDDEN.get(u.owner, ())]
-    if field_validation not in ("", "Strict", "Warn", "Ignore"):
-        raise StatusError(400, f'fieldValidation "{field_validation}" is none of Strict, Warn, Ignore')
+def _field_errors(
+    kind: Kind, unknown: list[UnknownField], duplicates: Iterable[str], field_validation: str
+) -> list[str]:
+    """The warnings about fields that nobody knows, or that are there twice.
+
+    Those that are known and forbidden have a rule instead.
+    """
+    texts = [f'duplicate field "{path}"' for path in duplicates]
+    texts += [f'unknown field "{u.path}"' for u in unknown if u.name not in FORBIDDEN.get(u.owner, ())]
     if texts and field_validation == "Strict":
         version = kind.api_version.rpartition("/")[2]
         raise StatusError(

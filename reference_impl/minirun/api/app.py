@@ -19,12 +19,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from minirun.api import openapi
+from minirun.api.bodies import read_document
 from minirun.api.discovery import Discovery
 from minirun.api.guard import Guard
 from minirun.api.images import Images, ImagesAPI
 from minirun.api.kubernetes import KubernetesAPI
 from minirun.api.logs import LogsAPI
-from minirun.api.requests import JSON, find_target, json_response, read_document
+from minirun.api.requests import find_target, json_response
 from minirun.api.reviews import REVIEWS, answer
 from minirun.api.status import StatusError
 from minirun.model.clock import Clock
@@ -61,7 +62,7 @@ class API:
 
     def __init__(self, backend: Backend, *, token: str = "", hosts: Collection[str] = ()) -> None:
         self._backend = backend
-        self._objects = KubernetesAPI(backend.store, backend.rng)
+        self._objects = KubernetesAPI(backend.store, backend.clock, backend.rng)
         self._images = ImagesAPI(backend.images)
         logs = LogsAPI(backend.logs, backend.store, backend.clock)
         self._discovery = Discovery()
@@ -121,7 +122,8 @@ class API:
 
 
 async def _review(request: Request, kind: Kind) -> Response:
-    return json_response(msgspec.json.encode(answer(kind, await read_document(request, JSON))), 201)
+    document, _ = await read_document(request)
+    return json_response(msgspec.json.encode(answer(kind, document)), 201)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

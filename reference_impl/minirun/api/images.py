@@ -19,7 +19,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from minirun.api.requests import json_response, read_body
+from minirun.api.bodies import read_body
+from minirun.api.requests import json_response
 from minirun.api.status import StatusError, details_of, not_found, success
 from minirun.images.bundle import Image as Bundle
 from minirun.images.references import parse_reference

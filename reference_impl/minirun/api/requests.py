@@ -1,4 +1,4 @@
-"""What all addresses read from a request and answer with: targets, bodies, flags, JSON, streams of lines."""
+"""What all addresses read from a request and answer with: targets, flags, JSON, streams of lines."""
 
 import contextlib
 import re
@@ -10,20 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Send
 
-from minirun.api import protobuf
-from minirun.api.protobuf import PROTOBUF
-from minirun.api.status import StatusError, unsupported_media_type
-from minirun.model.decoding import DecodingError, parse_json
+from minirun.api.status import StatusError, invalid_options, not_found
 from minirun.model.meta import Resource
 from minirun.model.resources import KINDS, Kind
+from minirun.store.store import Store
 
 JSON: Final = "application/json"
-MERGE_PATCH: Final = "application/merge-patch+json"
-BODY_LIMIT: Final = 3 << 20  # kube-apiserver's
 ENCODINGS_KEPT: Final = 16_384
 _BY_ADDRESS: Final = {(kind.api_version, kind.plural): kind for kind in KINDS}
 _ADDRESS = re.compile(
-    r"/(?:api|apis/([^/]+))/([^/]+)(?:/namespaces/([^/]+)(?=/))?/(?P<plural>[^/]+)(?:/(?P<name>[^/]+))?/?"
+    r"/(?:api|apis/([^/]+))/([^/]+)(?:/namespaces/([^/]+)(?=/))?/([^/]+)"
+    r"(?:/([^/]+)(?:/([^/]+))?)?/?"
 )
 
 
@@ -33,6 +30,7 @@ class Target(NamedTuple):
     kind: Kind
     namespace: str | None
     name: str
+    subresource: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -42,11 +40,21 @@ class Target(NamedTuple):
 def find_target(path: str) -> Target | None:
     """The target of an address, or None when there is nothing of that kind."""
     match = _ADDRESS.fullmatch(path)
-    group, version, namespace, plural, name = match.groups("") if match else [""] * 5
+    group, version, namespace, plural, name, subresource = match.groups("") if match else [""] * 6
     kind = _BY_ADDRESS.get((f"{group}/{version}" if group else version, plural))
     if kind is None or (namespace and not kind.namespaced) or (name and kind.namespaced and not namespace):
         return None
-    return Target(kind, (namespace or None) if kind.namespaced else "", name)
+    if subresource and subresource not in kind.subresources:
+        return None
+    return Target(kind, (namespace or None) if kind.namespaced else "", name, subresource)
+
+
+def find_object(store: Store, target: Target) -> Resource:
+    """The object that an address names. Raises StatusError (404)."""
+    found = store.find(target.kind.type, *target.key)
+    if found is None:
+        raise not_found(target.kind, target.name)
+    return found
 
 
 class Encoder:
@@ -81,30 +89,15 @@ class LineStream(StreamingResponse):
             await super().stream_response(send)
 
 
-async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
-    """The whole body, `limit` bytes at most; protobuf comes as JSON. Raises StatusError (400, 413, 415)."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise StatusError(413, f"the body is larger than {limit} bytes, the most that is accepted here")
-    if body and _media_type(request) == PROTOBUF:
-        return msgspec.json.encode(protobuf.decode(bytes(body)))
-    return bytes(body)
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def read_document(request: Request, media_type: str) -> dict[str, object]:
-    """The JSON object in a body of that type (JSON: or of protobuf). Raises StatusError (400, 413, 415)."""
-    if _media_type(request) not in (media_type, PROTOBUF if media_type == JSON else ""):
-        raise unsupported_media_type([media_type])
-    try:
-        return parse_json(await read_body(request))
-    except DecodingError as error:
-        raise StatusError(400, str(error)) from None
+def field_validation(request: Request) -> str:
+    """What is to be done about unknown fields. Raises StatusError (422)."""
+    said = request.query_params.get("fieldValidation", "")
+    if said not in ("", "Strict", "Warn", "Ignore"):
+        raise invalid_options(
+            "PatchOptions" if request.method == "PATCH" else "CreateOptions",
+            f'fieldValidation: Unsupported value: "{said}": supported values: "Ignore", "Warn", "Strict"',
+        )
+    return said
 
 
 def is_true(request: Request, name: str) -> bool:

@@ -3,7 +3,7 @@
 Counterpart: apimachinery pkg/api/errors. Clients look at `reason` and `code`; people read `message`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -79,6 +79,43 @@ def conflict(kind: Kind, name: str, why: str = "") -> StatusError:
     modified = "the object has been modified; please apply your changes to the latest version and try again"
     message = f'Operation cannot be fulfilled on {kind.resource} "{name}": {why or modified}'
     return StatusError(409, message, details_of(kind, name))
+
+
+def apply_conflict(conflicts: Sequence[tuple[str, str]]) -> StatusError:
+    """Server-side apply would take fields from others: (manager, path) of each, sorted."""
+    causes = [
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, path in conflicts
+    ]
+    if len(conflicts) == 1:
+        ((manager, path),) = conflicts
+        listed = f"1 conflict: conflict with {manager}: {path}"
+    else:
+        paths = {manager: [path for other, path in conflicts if other == manager] for manager, _ in conflicts}
+        lines = "\n".join(
+            "\n".join([f"conflicts with {manager}:", *(f"- {path}" for path in its)])
+            for manager, its in paths.items()
+        )
+        listed = f"{len(conflicts)} conflicts: {lines}"
+    return StatusError(409, f"Apply failed with {listed}", {"causes": causes})
+
+
+def terminating(kind: Kind, name: str, namespace: str) -> StatusError:
+    """Nothing new in a namespace that is being deleted."""
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    cause = {
+        "reason": "NamespaceTerminating",
+        "message": f"namespace {namespace} is being terminated",
+        "field": "metadata.namespace",
+    }
+    details = details_of(kind, name) | {"causes": [cause]}
+    return StatusError(403, f'{kind.resource} "{name}" is forbidden: {why}', details)
+
+
+def invalid_options(options: str, cause: str) -> StatusError:
+    """The query is not as meta.k8s.io/v1 `options` may be."""
+    details: dict[str, object] = {"group": "meta.k8s.io", "kind": options, "causes": [{"message": cause}]}
+    return StatusError(422, f'{options}.meta.k8s.io "" is invalid: {cause}', details)
 
 
 def invalid(kind: Kind, name: str, causes: list[str]) -> StatusError:

@@ -27,7 +27,16 @@ from minirun.control.queue import Reconcile, WorkQueue
 from minirun.control.revision import failure_of
 from minirun.model.labels import CONFIGURATION, REVISION, ROUTES
 from minirun.model.meta import Resource
-from minirun.model.resources import KINDS, Configuration, Pod, PodAutoscaler, Revision, Route, type_name_of
+from minirun.model.resources import (
+    KINDS,
+    Configuration,
+    Namespace,
+    Pod,
+    PodAutoscaler,
+    Revision,
+    Route,
+    type_name_of,
+)
 from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.store.store import Event
 
@@ -149,9 +158,12 @@ WATCHES: Final[dict[str, tuple[Find, ...]]] = {
 """Who is reconciled after a change of an object of each kind, the most urgent first."""
 
 
-def ends_of(event: Event) -> Iterable[Key]:
+def ends_of(ctx: Context, event: Event) -> Iterable[Key]:
     """What the garbage collector has to do after an event: for dependents, and for owners that wait."""
     new = event.object
+    namespace = ctx.store.find(Namespace, "", new.metadata.namespace)
+    if event.type != "MODIFIED" and namespace is not None and namespace.metadata.deletion_timestamp:
+        yield Key("Namespace", "", namespace.metadata.name)
     if event.type == "DELETED":
         yield Key("Cascade", new.metadata.uid, "")
         for reference in new.metadata.owner_references:
@@ -201,7 +213,7 @@ class Controllers:
         for find in WATCHES.get(event.object.type_name, ()):
             for key in find(self.ctx, event):
                 self.queue.add(key)
-        for key in ends_of(event):
+        for key in ends_of(self.ctx, event):
             self.queue.add(key)
 
     def _enqueue_everything(self) -> None:

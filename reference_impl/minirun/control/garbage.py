@@ -1,7 +1,8 @@
 """What goes when something goes: dependents, a namespace's content, and revisions that nobody needs.
 
 An object whose last owner is gone is deleted. An owner that is deleted with the finalizer
-`foregroundDeletion` stays until its dependents are gone; with `orphan` it lets go of them first.
+`foregroundDeletion` stays until the dependents that block it are gone; with `orphan` it lets go of them. A
+namespace that is deleted stays until it is empty.
 Counterparts: Kubernetes' garbage collector and namespace controller, knative/serving's pkg/reconciler/gc.
 """
 
@@ -11,12 +12,10 @@ from minirun.control.children import RESERVE
 from minirun.control.context import Context
 from minirun.model.clock import SECOND_NS
 from minirun.model.labels import NO_GC, ROUTING_STATE, ROUTING_STATE_MODIFIED
-from minirun.model.meta import Resource, unix_seconds, with_meta
-from minirun.model.resources import KINDS, TYPE_OF, Configuration, Namespace, Revision
+from minirun.model.meta import FOREGROUND, ORPHAN, Resource, unix_seconds, with_meta
+from minirun.model.resources import KINDS, TYPE_OF, Configuration, Namespace, NamespaceSpec, Revision
 from minirun.model.settings import UNLIMITED, GCSettings
-from minirun.store.store import Store
-
-FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
+from minirun.store.store import Store, edit
 
 
 def release(store: Store, child: Resource, owner_uid: str) -> bool:
@@ -36,6 +35,11 @@ def cascade(ctx: Context, uid: str, _: str) -> float | None:
     return None
 
 
+def blocks(child: Resource, owner_uid: str) -> bool:
+    """Whether an owner that is deleted in the foreground waits for a child."""
+    return any(o.uid == owner_uid and o.block_owner_deletion for o in child.metadata.owner_references)
+
+
 def finalize(ctx: Context, namespace: str, kind_and_name: str) -> float | None:
     """Does what the finalizers of an owner that is being deleted ask for. The name is `TypeName/name`."""
     kind, _, name = kind_and_name.partition("/")
@@ -43,24 +47,30 @@ def finalize(ctx: Context, namespace: str, kind_and_name: str) -> float | None:
     owner: Resource | None = ctx.store.find(type_, namespace, name) if type_ else None
     if owner is None or not owner.metadata.deletion_timestamp:
         return None
-    uid, finalizers = owner.metadata.uid, owner.metadata.finalizers
-    if ORPHAN in finalizers:
-        for child in ctx.store.all_dependents(uid):
-            release(ctx.store, child, uid)
-    elif FOREGROUND in finalizers:
-        cascade(ctx, uid, "")
-    if not ctx.store.all_dependents(uid):
+    uid, finalizers, store = owner.metadata.uid, owner.metadata.finalizers, ctx.store
+    for child in store.all_dependents(uid):
+        if ORPHAN in finalizers or (FOREGROUND in finalizers and len(child.metadata.owner_references) > 1):
+            release(store, child, uid)
+        elif FOREGROUND in finalizers:
+            finalizer = FOREGROUND if store.all_dependents(child.metadata.uid) else ""
+            store.delete(type(child), *child.key, finalizer=finalizer)
+    if not any(blocks(child, uid) for child in store.all_dependents(uid)):
         kept = [each for each in finalizers if each not in (FOREGROUND, ORPHAN)]
-        ctx.store.update(with_meta(owner, finalizers=kept))
+        store.update(with_meta(owner, finalizers=kept))
     return None
 
 
 def empty_namespace(ctx: Context, _: str, name: str) -> float | None:
-    """Deletes all that is in a namespace that is gone."""
-    if ctx.store.find(Namespace, "", name) is None:
-        for row in KINDS:
-            for resource in ctx.store.select(row.type, name) if row.namespaced else ():
-                ctx.store.delete(row.type, *resource.key)
+    """Deletes all that is in a namespace that is being deleted, and lets it go when it is empty."""
+    namespace = ctx.store.find(Namespace, "", name)
+    if namespace is not None and not namespace.metadata.deletion_timestamp:
+        return None
+    rows = [row for row in KINDS if row.namespaced]
+    for row in rows:
+        for resource in ctx.store.select(row.type, name):
+            ctx.store.delete(row.type, *resource.key)
+    if namespace is not None and not any(ctx.store.select(row.type, name) for row in rows):
+        edit(ctx.store, namespace, spec=NamespaceSpec())
     return None
 
 

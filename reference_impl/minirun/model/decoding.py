@@ -2,9 +2,10 @@
 
 Nulls are dropped (`creationTimestamp: null` is what old clients send), `status` is left to the controllers,
 and a wrong type is one sentence with a path as Kubernetes writes it. Counterparts: kube-apiserver's field
-validation (Strict, Warn, Ignore) and its structural schemas; RFC 7396 for merge patches.
+validation (Strict, Warn, Ignore) and its structural schemas.
 """
 
+import json
 import re
 import types
 import typing
@@ -19,7 +20,7 @@ from minirun.model.meta import Resource
 R = TypeVar("R", bound=Resource)
 
 # Fields of Kubernetes' ObjectMeta that clients send back and that mean nothing here.
-_IGNORED: Final = {"ObjectMeta": {"managedFields", "selfLink", "clusterName"}}
+_IGNORED: Final = {"ObjectMeta": {"selfLink", "clusterName"}}
 _TYPE_NAMES: Final = {"int": "integer", "str": "string", "bool": "boolean", "float": "number", "null": "null"}
 
 
@@ -53,17 +54,56 @@ def parse_json(body: bytes) -> dict[str, object]:
         raise DecodingError(f"the body is not a JSON object: {error}") from None
 
 
-def decode(document: dict[str, object], type_: type[R]) -> Decoded[R]:
+class _Twice(dict[str, object]):
+    """An object of JSON with the names that it has more than once."""
+
+    names: tuple[str, ...] = ()
+
+
+def duplicate_fields(body: bytes) -> tuple[str, ...]:
+    """The paths of members that JSON text has more than once; of a text that is no JSON, none."""
+    seen = False
+
+    def gather(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        nonlocal seen
+        found = _Twice(pairs)
+        if len(found) < len(pairs):
+            seen = True
+            names = [name for name, _ in pairs]
+            found.names = tuple(name for name in found if names.count(name) > 1)
+        return found
+
+    try:
+        parsed = json.loads(body, object_pairs_hook=gather)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(_duplicates(parsed, "")) if seen else ()
+
+
+def _duplicates(value: object, path: str) -> Iterator[str]:
+    if isinstance(value, _Twice):
+        for name, child in value.items():
+            here = f"{path}.{name}" if path else name
+            if name in value.names:
+                yield here
+            yield from _duplicates(child, here)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _duplicates(item, f"{path}[{index}]")
+
+
+def decode(document: dict[str, object], type_: type[R], *, without: str = "status") -> Decoded[R]:
     """The resource that a document declares, without its status.
 
     Args:
         document: what the client sent or what a patch made.
         type_: the kind that is expected; the document's own kind and apiVersion are checked by the caller.
+        without: the member that is not looked at; for writes of the status the other one, `spec`.
 
     Raises:
         DecodingError: a value has the wrong type.
     """
-    pruned = _without_nulls({k: v for k, v in document.items() if k != "status"})
+    pruned = without_nulls({k: v for k, v in document.items() if k != without})
     try:
         resource = msgspec.convert(pruned, type_)
     except msgspec.ValidationError as error:
@@ -71,23 +111,11 @@ def decode(document: dict[str, object], type_: type[R]) -> Decoded[R]:
     return Decoded(resource, sorted(_unknown(pruned, type_, "")))
 
 
-def merge_patch(target: object, patch: object) -> object:
-    """The target after an RFC 7396 merge patch: objects merge, null removes, anything else replaces."""
-    if not isinstance(patch, dict):
-        return patch
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), value)
-    return merged
-
-
-def _without_nulls(value: typing.Any) -> typing.Any:
+def without_nulls(value: typing.Any) -> typing.Any:
+    """JSON without the members of objects that are null."""
     if isinstance(value, dict):
-        return {k: _without_nulls(v) for k, v in value.items() if v is not None}
-    return [_without_nulls(v) for v in value] if isinstance(value, list) else value
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    return [without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
 def _wrong_type(text: str) -> DecodingError:

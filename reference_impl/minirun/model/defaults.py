@@ -15,6 +15,7 @@ from minirun.model.resources import (
     Configuration,
     ConfigurationSpec,
     Container,
+    Namespace,
     Probe,
     Quantity,
     ResourceRequirements,
@@ -44,6 +45,8 @@ def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -
     """
     if isinstance(new, Secret):
         return _default_secret(new)  # type: ignore[return-value]  # of the type that came
+    if isinstance(new, Namespace):
+        return replace(new, spec=old.spec if isinstance(old, Namespace) else Namespace().spec)
     spec = getattr(new, "spec", None)
     if isinstance(spec, RevisionSpec):
         spec = _default_revision_spec(spec, settings)

@@ -6,12 +6,14 @@ Counterpart: apimachinery's `metav1.ObjectMeta` and knative.dev/pkg's `apis.Cond
 """
 
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec.structs import replace as replace
 
 from minirun.model.clock import SECOND_NS
+
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"  # finalizers: wait for dependents, or let go of them
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -27,6 +29,18 @@ class OwnerReference(Part, frozen=True):
     uid: str
     controller: bool = False
     block_owner_deletion: bool = False
+
+
+class ManagedFieldsEntry(Part, frozen=True):
+    """Which fields one writer owns (`model/managedfields.py`)."""
+
+    manager: str = ""
+    operation: str = ""
+    api_version: str = ""
+    time: str = ""
+    fields_type: str = ""
+    fields_v1: dict[str, Any] = {}
+    subresource: str = ""
 
 
 class ObjectMeta(Part, frozen=True):
@@ -45,6 +59,7 @@ class ObjectMeta(Part, frozen=True):
     annotations: dict[str, str] = {}
     owner_references: list[OwnerReference] = []
     finalizers: list[str] = []
+    managed_fields: list[ManagedFieldsEntry] = []
 
 
 class Condition(Part, frozen=True):

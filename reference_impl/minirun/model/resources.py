@@ -559,6 +559,8 @@ class Pod(Resource, frozen=True):
 
 
 class NamespaceSpec(Part, frozen=True):
+    """While it has `finalizers`, a namespace that is being deleted stays: its content has to go first."""
+
     finalizers: list[str] = []
 
 
@@ -571,7 +573,7 @@ class Namespace(Resource, frozen=True):
 
     api_version: str = "v1"
     kind: str = "Namespace"
-    spec: NamespaceSpec = NamespaceSpec()
+    spec: NamespaceSpec = NamespaceSpec(finalizers=["kubernetes"])
     status: NamespaceStatus = NamespaceStatus(phase="Active")
 
 

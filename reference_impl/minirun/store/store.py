@@ -75,6 +75,11 @@ class Watch:
         self._store.forget(self)
 
 
+def is_held(resource: Resource) -> bool:
+    """Whether finalizers, of the object or, as namespaces have them, of its spec, keep it from going."""
+    return bool(resource.metadata.finalizers or getattr(getattr(resource, "spec", None), "finalizers", ()))
+
+
 class Store:
     """All objects.
 
@@ -183,15 +188,25 @@ class Store:
             return old
         if dry_run:
             return new
-        if was.deletion_timestamp and not meta.finalizers:
+        if was.deletion_timestamp and not is_held(new):
             return self._remove(new, old)
         return self._put("MODIFIED", new, old)
 
-    def delete(self, type_: type[R], namespace: str, name: str, *, uid: str = "", version: str = "") -> R:
+    def delete(
+        self,
+        type_: type[R],
+        namespace: str,
+        name: str,
+        *,
+        uid: str = "",
+        version: str = "",
+        finalizer: str = "",
+    ) -> R:
         """Takes an object away, or, while it has finalizers, marks it with a deletion time.
 
         Args:
             uid, version: preconditions; empty means any.
+            finalizer: one that it gets with the deletion time; empty is none.
 
         Raises:
             NotFoundError, ConflictError
@@ -199,11 +214,15 @@ class Store:
         old = self.get(type_, namespace, name)
         if uid not in ("", old.metadata.uid) or version not in ("", old.metadata.resource_version):
             raise ConflictError(f"{old.kind} {namespace}/{name}")
-        if not old.metadata.finalizers:
+        if finalizer in ("", *old.metadata.finalizers):
+            new = old
+        else:
+            new = with_meta(old, finalizers=[*old.metadata.finalizers, finalizer])
+        if not is_held(new):
             return self._remove(old, old)
-        if old.metadata.deletion_timestamp:
-            return old
-        return self._put("MODIFIED", with_meta(old, deletion_timestamp=rfc3339(self._clock.unix_ns())), old)
+        if not old.metadata.deletion_timestamp:
+            new = with_meta(new, deletion_timestamp=rfc3339(self._clock.unix_ns()))
+        return old if new is old else self._put("MODIFIED", new, old)
 
     def _put(self, type_: str, new: R, old: R | None) -> R:
         version = self.version + 1

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from minirun.cli.common import pending
 from minirun.cli.deploy import UPDATED, Changes, changed_service, changed_traffic
 from minirun.cli.manifests import Document, portable, three_way_patch
-from minirun.model.decoding import merge_patch
 from minirun.model.labels import LAST_APPLIED
 from minirun.model.meta import Condition, ObjectMeta, replace
+from minirun.model.patches import merge_patch
 from minirun.model.resources import (
     Container,
     EnvVar,

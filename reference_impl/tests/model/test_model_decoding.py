@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minirun.model.decoding import DecodingError, decode, merge_patch, parse_json
+from minirun.model.decoding import DecodingError, decode, parse_json
+from minirun.model.patches import merge_patch
 from minirun.model.resources import Service, ServiceStatus
 
 
