@@ -19,6 +19,7 @@ import yaml
 
 from minirun.api.admission import CONFIG_PARSERS
 from minirun.api.app import API, Backend
+from minirun.api.keyring import Keyring
 from minirun.api.kubernetes import seed_namespaces
 from minirun.api.server import serve
 from minirun.autoscaling.spec import RPS
@@ -26,6 +27,7 @@ from minirun.control.children import deployment_name
 from minirun.control.context import Context, Images
 from minirun.control.controllers import Controllers
 from minirun.control.endpoints import Entry, endpoint_of, is_ready
+from minirun.gateway.access import Access
 from minirun.gateway.base import Destination, RequestRecord
 from minirun.gateway.server import Gateway, bind
 from minirun.images.builder import build as build_image
@@ -54,8 +56,8 @@ GATEWAY_GRACE_SECONDS = 3.0  # with the instances' own grace less than the ten t
 class Router:
     """Host → route → revision → its path: `traffic` decides, `control` knows the paths."""
 
-    def __init__(self, ctx: Context) -> None:
-        self._ctx = ctx
+    def __init__(self, ctx: Context, access: Access | None) -> None:
+        self._ctx, self._access = ctx, access
         self._known: dict[tuple[str, str], tuple[Entry, object, Destination]] = {}
 
     def route(self, host: str, tag: str | None) -> Destination | None:
@@ -85,9 +87,11 @@ class Router:
         spec, labels = entry.revision.spec, entry.revision.metadata.labels
         profile = profile_of(self._ctx.store.find(Namespace, "", namespace))
         timeout = spec.timeout_seconds or 0
+        service = labels.get(SERVICE, "")
+        access = None if profile.public or not service else self._access
         return Destination(
             namespace=namespace,
-            service=labels.get(SERVICE, ""),
+            service=service,
             configuration=labels.get(CONFIGURATION, ""),
             revision=entry.revision.metadata.name,
             path=entry.path,
@@ -95,6 +99,7 @@ class Router:
             idle_timeout_seconds=spec.idle_timeout_seconds or 0,
             timeout_is_whole_request=profile.timeout_covers_whole_request,
             overflow_status=profile.overflow_status,
+            admit=access.of(namespace, service) if access else None,
         )
 
 
@@ -116,9 +121,9 @@ class AnyImages:
 class Core:
     """A platform without sockets: send requests to `router`, objects to `ctx.store`."""
 
-    def __init__(self, ctx: Context) -> None:
+    def __init__(self, ctx: Context, access: Access | None = None) -> None:
         self.ctx = ctx
-        self.router = Router(ctx)
+        self.router = Router(ctx, access)
         self._controllers = Controllers(ctx)
 
     async def start(self) -> None:
@@ -139,6 +144,7 @@ def build(
     images: Images | None = None,
     url_port: str = "",
     log_of: Callable[[InstanceSpec], Log] | None = None,
+    access: Access | None = None,
 ) -> Core:
     """Puts the core together.
 
@@ -147,12 +153,13 @@ def build(
         images: finds images; None takes every reference for an image.
         url_port: shown in the addresses of Services; empty is none.
         log_of: where an instance's output goes; None is nowhere.
+        access: who may reach private Services; None lets all in.
     """
     seed_namespaces(store)
     ctx = Context(store, clock, rng, runtime, images or AnyImages(), RouteTable("localhost"), url_port)
     if log_of is not None:
         ctx.log_of = log_of
-    return Core(ctx)
+    return Core(ctx, access)
 
 
 def seed_settings(store: Store, settings: Mapping[str, Mapping[str, str]]) -> None:
@@ -377,6 +384,7 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     bundles = BundleStore(options.data_dir)
     logs = LogStore(options.data_dir / "logs", clock)
     stack.callback(logs.flush)
+    keyring = Keyring(store, clock)
     runtime = ProcessRuntime(options.data_dir, bundles.resolve, rng, warm_size=options.warm)
     core = build(
         store=store,
@@ -386,6 +394,7 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
         images=bundles,
         url_port="" if port == 80 else str(port),
         log_of=_log_of(logs),
+        access=Access(store, keyring.issuer),
     )
     telemetry = Telemetry(core.ctx, logs)
     gateway = Gateway(core.router, clock, observer=telemetry, rng=rng)

@@ -21,7 +21,9 @@ REWRITTEN = FRAMING | {
     *(b"host", b"te", b"x-request-id", b"traceparent", b"tracestate"),
     *(b"x-forwarded-for", b"x-forwarded-proto", b"forwarded"),
 }
-NOTED = frozenset({b"user-agent", b"expect", b"knative-serving-tag"})
+NOTED = frozenset(
+    {b"user-agent", b"expect", b"knative-serving-tag", b"authorization", b"x-serverless-authorization"}
+)
 OURS = frozenset({b"knative-serving-namespace", b"knative-serving-revision"})
 ALLOW = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})

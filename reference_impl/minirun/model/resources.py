@@ -795,6 +795,25 @@ class Image(Resource, frozen=True):
     spec: ImageSpec = ImageSpec()
 
 
+class Binding(Part, frozen=True):
+    """Members (`user:EMAIL`, `allUsers`, ...) that have a role."""
+
+    role: str = ""
+    members: list[str] = []
+
+
+class IAMPolicySpec(Part, frozen=True):
+    bindings: list[Binding] = []
+
+
+class IAMPolicy(Resource, frozen=True):
+    """Who may do what with an object; its name is PLURAL.NAME of that object, which owns it."""
+
+    api_version: str = MINIRUN
+    kind: str = "IAMPolicy"
+    spec: IAMPolicySpec = IAMPolicySpec()
+
+
 class Kind(NamedTuple):
     """A row of the table of kinds. `type.kind` and `type.api_version` have constant defaults.
 
@@ -862,6 +881,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(PodAutoscaler, "podautoscalers", ("kpa", "pa"), categories=_AUTOSCALING, read_only=True),
     Kind(ServerlessService, "serverlessservices", ("sks",), categories=_NETWORKING, read_only=True),
     Kind(Ingress, "ingresses", ("kingress", "king"), categories=_NETWORKING, read_only=True),
+    Kind(IAMPolicy, "iampolicies"),
     Kind(Image, "images", ("img",), namespaced=False),
 )
 KIND_OF: Final = {kind.type: kind for kind in KINDS}

@@ -1,0 +1,98 @@
+"""The platform's two keys: the issuer's, and that of the account that owns every project here.
+
+They are Secrets of `knative-serving`, made once. The account's key is what `minirun gcloud` gives to gcloud
+as the key file of a service account. Counterparts: Google's signing keys; a service account's key.
+"""
+
+import asyncio
+from typing import Final
+
+from minirun.identity.keys import BadTokenError, Key, key_of, make_pem
+from minirun.identity.tokens import ACCESS, OWNER, Issuer, check_times
+from minirun.model.clock import Clock
+from minirun.model.meta import ObjectMeta
+from minirun.model.resources import Secret
+from minirun.model.settings import SYSTEM_NAMESPACE
+from minirun.store.errors import AlreadyExistsError
+from minirun.store.store import Store
+
+ISSUER_SECRET, ACCOUNT_SECRET = "minirun-issuer", "minirun-account"
+PEM: Final = "key.pem"
+SELF_SIGNED: Final = (
+    "https://run.googleapis.com/"  # the audience of tokens that client libraries sign themselves
+)
+
+
+class Keyring:
+    """The platform's two keys.
+
+    Args:
+        store: keeps them.
+        clock: tells when tokens end.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self.clock = store, clock
+        self._issuer: Issuer | None = None
+
+    async def prepare(self) -> None:
+        """Makes the keys that are not there, off the loop."""
+        for name in (ISSUER_SECRET, ACCOUNT_SECRET):
+            if self._store.find(Secret, SYSTEM_NAMESPACE, name) is None:
+                self._keep(name, await asyncio.to_thread(make_pem))
+
+    def issuer(self) -> Issuer:
+        """Makes and checks tokens."""
+        key = self._key(ISSUER_SECRET)
+        if self._issuer is None or self._issuer.key is not key:
+            self._issuer = Issuer(key, self.clock)
+        return self._issuer
+
+    @property
+    def account(self) -> Key:
+        """The owner's key."""
+        return self._key(ACCOUNT_SECRET)
+
+    def caller(self, token: str) -> str | None:
+        """Whose a bearer token at the API is; None for one that we did not make."""
+        issuer = self.issuer()
+        try:
+            return issuer.email_of(token, (ACCESS,))
+        except BadTokenError:
+            pass
+        try:
+            claims = self.account.read(token)
+            check_times(claims, self.clock)
+        except BadTokenError:
+            return None
+        return OWNER if claims.get("aud") == SELF_SIGNED else None
+
+    def _key(self, name: str) -> Key:
+        secret = self._store.find(Secret, SYSTEM_NAMESPACE, name) or self._keep(name, make_pem())
+        return key_of(secret.data[PEM])
+
+    def _keep(self, name: str, pem: bytes) -> Secret:
+        meta = ObjectMeta(name=name, namespace=SYSTEM_NAMESPACE)
+        try:
+            return self._store.create(Secret(metadata=meta, type="Opaque", data={PEM: pem}))
+        except AlreadyExistsError:  # made meanwhile
+            return self._store.get(Secret, SYSTEM_NAMESPACE, name)
+
+
+def key_file(pem: str, project: str, token_uri: str) -> dict[str, str]:
+    """The owner's key as a service account's key file.
+
+    Args:
+        pem: the private key.
+        project: the default project of who uses it.
+        token_uri: where it is changed for tokens: `http://API/token`.
+    """
+    return {
+        "type": "service_account",
+        "project_id": project,
+        "private_key_id": key_of(pem.encode()).id,
+        "private_key": pem,
+        "client_email": OWNER,
+        "client_id": "100000000000000000000",
+        "token_uri": token_uri,
+    }
