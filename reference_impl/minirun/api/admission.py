@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Final, NamedTuple, cast
 
-from minirun.api.requests import Target
+from minirun.api.requests import USER, Target
 from minirun.api.status import StatusError, denied, invalid, not_found, terminating
 from minirun.autoscaling.annotations import check_annotations
 from minirun.autoscaling.settings import AutoscalerSettings
@@ -18,13 +18,12 @@ from minirun.model.defaults import set_defaults
 from minirun.model.field_errors import describe
 from minirun.model.meta import Resource, replace, with_meta
 from minirun.model.names import check_metadata
-from minirun.model.profiles import profile_of
-from minirun.model.resources import KIND_OF, ConfigMap, Kind, Namespace
+from minirun.model.profiles import Profile, profile_of
+from minirun.model.resources import KIND_OF, ConfigMap, Configuration, Kind, Namespace, Service
 from minirun.model.settings import CONFIG_MAPS, SYSTEM_NAMESPACE, DefaultsSettings, FeaturesSettings
 from minirun.model.validation import FORBIDDEN, Rules, validate
 from minirun.store.store import Store
 
-USER: Final = "minirun"
 CONFIG_PARSERS: Final = {name: type_.parse for name, type_ in CONFIG_MAPS.items()} | {
     "config-autoscaler": AutoscalerSettings.from_config_map
 }
@@ -44,6 +43,7 @@ def admit(
     old: Resource | None,
     field_validation: str,
     duplicates: Iterable[str] = (),
+    user: str = USER,
 ) -> Admitted:
     """The resource in a document, complete.
 
@@ -54,6 +54,7 @@ def admit(
         old: what is stored; a write of it keeps its status, a write of `/status` all else. None on create.
         field_validation: Strict refuses unknown fields, Warn (and empty) warns, Ignore drops them.
         duplicates: the paths of members that the client's text had twice.
+        user: who writes.
 
     Raises:
         StatusError
@@ -78,7 +79,7 @@ def admit(
         return Admitted(replace(kept, **{target.subresource: status}), warnings)
     if old is not None and hasattr(old, "status"):
         new = replace(new, status=old.status)
-    return Admitted(_checked(store, kind, new, old, unknown), warnings)
+    return Admitted(_checked(store, kind, new, old, unknown, user), warnings)
 
 
 def ensure_open(store: Store, target: Target) -> None:
@@ -110,7 +111,7 @@ def _placed(new: Resource, namespace: str, name: str) -> Resource:
 
 
 def _checked(
-    store: Store, kind: Kind, new: Resource, old: Resource | None, unknown: list[UnknownField]
+    store: Store, kind: Kind, new: Resource, old: Resource | None, unknown: list[UnknownField], user: str
 ) -> Resource:
     """The object with its defaults, when no rule is against it."""
 
@@ -120,15 +121,22 @@ def _checked(
 
     profile = profile_of(store.find(Namespace, "", new.metadata.namespace))
     settings = profile.defaults_settings(DefaultsSettings.parse(config("config-defaults")))
-    new = set_defaults(new, old, settings, USER)
+    new = set_defaults(_completed(new, profile), old, settings, user)
     if wrong := list(check_metadata(kind, new.metadata)):
         raise invalid(kind, new.metadata.name, wrong)
     autoscaler = AutoscalerSettings.from_config_map(config("config-autoscaler"))
     features = FeaturesSettings.parse(config("config-features"))
     pod_fields = features.pod_fields | profile.pod_fields
-    rules = Rules(settings, partial(check_annotations, settings=autoscaler), pod_fields)
+    rules = Rules(
+        settings,
+        partial(check_annotations, settings=autoscaler),
+        pod_fields,
+        check_template=profile.check,
+        email_accounts=profile.email_accounts,
+    )
     if errors := validate(new, old, rules, unknown):
-        raise denied("validation.webhook.serving.knative.dev", describe(errors))
+        fields = [(path, " ".join((e.message, e.details)).strip()) for e in errors for path in e.paths]
+        raise denied("validation.webhook.serving.knative.dev", describe(errors), fields)
     if isinstance(new, ConfigMap) and new.metadata.namespace == SYSTEM_NAMESPACE:
         try:
             if parse := CONFIG_PARSERS.get(new.metadata.name):
@@ -136,6 +144,14 @@ def _checked(
         except ValueError as error:
             raise denied("config.webhook.serving.knative.dev", str(error)) from None
     return new
+
+
+def _completed(new: Resource, profile: Profile) -> Resource:
+    """The object with what the profile fills into templates of revisions."""
+    if not isinstance(new, (Service, Configuration)):
+        return new
+    template = profile.complete(new.spec.template, new.metadata.namespace)
+    return replace(new, spec=replace(new.spec, template=template))
 
 
 def _field_errors(

@@ -1,8 +1,10 @@
 """The API server's app: every address, behind the guard, with errors as Status bodies.
 
-Addresses of kinds go to `KubernetesAPI`; a pod's log, log entries and images have rooms of their own behind
-them; the rest is what clients ask a server about itself. An unknown address is a plain-text 404, which
-clients tell from a missing object.
+The host comes first: Google's names (`REGION-run.googleapis.com` and so on) lead to Cloud Run's API, however
+the client got here; gcloud takes this server for its HTTP proxy. Below every other name, addresses of kinds
+go to `KubernetesAPI`; a pod's log, log entries and images have rooms of their own behind them; the rest is
+what clients ask a server about itself. An unknown address is a plain-text 404, which clients tell from a
+missing object.
 """
 
 import random
@@ -22,9 +24,11 @@ from minirun.api import openapi
 from minirun.api.bodies import read_document
 from minirun.api.discovery import Discovery
 from minirun.api.guard import Guard
+from minirun.api.hosts import google_hosts, origin_form
 from minirun.api.images import Images, ImagesAPI
 from minirun.api.kubernetes import KubernetesAPI
 from minirun.api.logs import LogsAPI
+from minirun.api.managed import Managed
 from minirun.api.requests import find_target, json_response
 from minirun.api.reviews import REVIEWS, answer
 from minirun.api.status import StatusError
@@ -66,7 +70,8 @@ class API:
         self._images = ImagesAPI(backend.images)
         logs = LogsAPI(backend.logs, backend.store, backend.clock)
         self._discovery = Discovery()
-        routes = [Route(path, json_response(body)) for path, body in self._discovery.documents.items()]
+        routes = google_hosts(Managed(self._objects, backend.store))
+        routes += [Route(path, json_response(body)) for path, body in self._discovery.documents.items()]
         routes += [
             Route("/api", self._root),
             Route("/apis", self._root),
@@ -88,9 +93,8 @@ class API:
             Route("/apis/minirun.dev/v1/namespaces/{namespace}/logentries", logs.entries),
             Route("/{path:path}", self._resource, methods=METHODS),
         ]
-        self.app: ASGIApp = Guard(
-            Starlette(routes=routes, exception_handlers={StatusError: _refused}), token, hosts
-        )
+        app = Starlette(routes=routes, exception_handlers={StatusError: _refused})
+        self.app: ASGIApp = Guard(origin_form(app), token, hosts)
 
     def close(self) -> None:
         """Ends open watches; the server calls it when it stops."""

@@ -16,6 +16,8 @@ from minirun.model.resources import KINDS, Kind
 from minirun.store.store import Store
 
 JSON: Final = "application/json"
+USER: Final = "minirun"  # who writes, where nobody says who asks
+CALLER: Final = "minirun.caller"  # of an ASGI scope: the principal behind a request
 ENCODINGS_KEPT: Final = 16_384
 _BY_ADDRESS: Final = {(kind.api_version, kind.plural): kind for kind in KINDS}
 _ADDRESS = re.compile(
@@ -98,6 +100,11 @@ def field_validation(request: Request) -> str:
             f'fieldValidation: Unsupported value: "{said}": supported values: "Ignore", "Warn", "Strict"',
         )
     return said
+
+
+def caller(request: Request) -> str:
+    """Who asks: what the front that let the request in has found out, or nobody in particular."""
+    return str(request.scope.get(CALLER, USER))
 
 
 def is_true(request: Request, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from minirun.api.admission import USER
+from minirun.api.requests import USER
 from minirun.api.status import invalid
 from minirun.model.decoding import DecodingError, decode
 from minirun.model.meta import Part, Resource, replace

@@ -27,13 +27,22 @@ REASONS: Final = {
 
 
 class StatusError(Exception):
-    """A refusal: `code` is the HTTP status, which has its reason in `REASONS` unless one is given."""
+    """A refusal: `code` is the HTTP status, which has its reason in `REASONS` unless one is given.
+
+    `violations`: which field is wrong and what is wrong with it, for the fronts that say so.
+    """
 
     def __init__(
-        self, code: int, message: str, details: dict[str, object] | None = None, reason: str = ""
+        self,
+        code: int,
+        message: str,
+        details: dict[str, object] | None = None,
+        reason: str = "",
+        violations: Sequence[tuple[str, str]] = (),
     ) -> None:
         super().__init__(message)
         self.code = code
+        self.violations = violations
         self.body: dict[str, object] = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -60,9 +69,10 @@ def details_of(kind: Kind, name: str) -> dict[str, object]:
     return {"name": name, **({"group": kind.group} if kind.group else {}), "kind": kind.plural}
 
 
-def denied(webhook: str, errors: str) -> StatusError:
+def denied(webhook: str, errors: str, violations: Sequence[tuple[str, str]] = ()) -> StatusError:
     """Knative's admission webhooks refuse with 400."""
-    return StatusError(400, f'admission webhook "{webhook}" denied the request: validation failed: {errors}')
+    message = f'admission webhook "{webhook}" denied the request: validation failed: {errors}'
+    return StatusError(400, message, violations=violations)
 
 
 def not_found(kind: Kind, name: str) -> StatusError:

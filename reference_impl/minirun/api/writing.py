@@ -16,7 +16,15 @@ from starlette.responses import Response
 from minirun.api.admission import admit, ensure_open
 from minirun.api.bodies import media_type, parse_yaml, read_body, read_document
 from minirun.api.patching import APPLY_PATCH, PATCHES, accepted_patches
-from minirun.api.requests import Target, field_validation, find_object, is_dry_run, is_true, written
+from minirun.api.requests import (
+    Target,
+    caller,
+    field_validation,
+    find_object,
+    is_dry_run,
+    is_true,
+    written,
+)
 from minirun.api.status import (
     StatusError,
     already_exists,
@@ -150,7 +158,13 @@ class Writing:
         if old is None:
             ensure_open(self._store, target)
         new, warnings = admit(
-            self._store, target, write.document, old, field_validation(request), write.duplicates
+            self._store,
+            target,
+            write.document,
+            old,
+            field_validation(request),
+            write.duplicates,
+            caller(request),
         )
         new = self._owned(write, new)
         if old is None and not new.metadata.name:

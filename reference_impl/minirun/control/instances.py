@@ -42,8 +42,18 @@ def serving_container(pod: Pod) -> Container:
     return next((c for c in pod.spec.containers if c.ports), pod.spec.containers[0])
 
 
-def make_probe(declared: DeclaredProbe | None, period_seconds: int = 10) -> Probe | None:
-    """A declared probe as runtimes know it; what is 0 is Kubernetes' default, a period `period_seconds`."""
+def make_probe(
+    declared: DeclaredProbe | None, container_port: int = 0, period_seconds: int = 10
+) -> Probe | None:
+    """A declared probe as runtimes know it; what is 0 is Kubernetes' default, a period `period_seconds`.
+
+    A probe of the container's own port names none: the runtime knows where that port really is.
+    """
+
+    def port_of(port: int | str) -> int:
+        number = int(port) if str(port).isdecimal() else 0  # a name can only mean the one port
+        return 0 if number == container_port else number
+
     if declared is None:
         return None
     probe = Probe(
@@ -56,17 +66,13 @@ def make_probe(declared: DeclaredProbe | None, period_seconds: int = 10) -> Prob
     if (http := declared.http_get) is not None:
         headers = tuple((header.name, header.value) for header in http.http_headers)
         return dataclasses.replace(
-            probe, kind="http", path=http.path or "/", port=_port(http.port), headers=headers
+            probe, kind="http", path=http.path or "/", port=port_of(http.port), headers=headers
         )
     if declared.exec is not None:
         return dataclasses.replace(probe, kind="exec", command=tuple(declared.exec.command))
     if (grpc := declared.grpc) is not None:
-        return dataclasses.replace(probe, kind="grpc", port=grpc.port, service=grpc.service or "")
-    return dataclasses.replace(probe, port=_port(declared.tcp_socket.port) if declared.tcp_socket else 0)
-
-
-def _port(port: int | str) -> int:
-    return int(port) if str(port).isdecimal() else 0  # a name can only mean the one port
+        return dataclasses.replace(probe, kind="grpc", port=port_of(grpc.port), service=grpc.service or "")
+    return dataclasses.replace(probe, port=port_of(declared.tcp_socket.port) if declared.tcp_socket else 0)
 
 
 def make_instance_spec(pod: Pod, progress_deadline_ns: int) -> InstanceSpec:
@@ -77,6 +83,7 @@ def make_instance_spec(pod: Pod, progress_deadline_ns: int) -> InstanceSpec:
     """
     meta, container = pod.metadata, serving_container(pod)
     limits = container.resources.limits if container.resources else {}
+    port = container.ports[0].container_port if container.ports else 0
     if PROGRESS_DEADLINE in meta.annotations:
         progress_deadline_ns = parse_duration(meta.annotations[PROGRESS_DEADLINE])
     return InstanceSpec(
@@ -90,13 +97,13 @@ def make_instance_spec(pod: Pod, progress_deadline_ns: int) -> InstanceSpec:
         command=tuple(container.command),
         args=tuple(container.args),
         env=tuple((variable.name, variable.value) for variable in container.env),
-        port=container.ports[0].container_port if container.ports else 0,
+        port=port,
         working_dir=container.working_dir,
         memory_limit_bytes=whole(limits["memory"]) if "memory" in limits else None,
         cpu_milli=cpu_milli(limits["cpu"]) if "cpu" in limits else None,
-        readiness=make_probe(container.readiness_probe, period_seconds=0),
-        liveness=make_probe(container.liveness_probe),
-        startup=make_probe(container.startup_probe),
+        readiness=make_probe(container.readiness_probe, port, period_seconds=0),
+        liveness=make_probe(container.liveness_probe, port),
+        startup=make_probe(container.startup_probe, port),
         termination_grace_seconds=TERMINATION_GRACE_SECONDS,
         progress_deadline_seconds=progress_deadline_ns / SECOND_NS,
     )

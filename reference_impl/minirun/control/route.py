@@ -23,7 +23,9 @@ from minirun.model.labels import (
     VISIBILITY,
 )
 from minirun.model.meta import replace, with_meta
-from minirun.model.resources import Addressable, Configuration, Revision, Route, TrafficTarget
+from minirun.model.profiles import profile_of
+from minirun.model.regions import host_label, place_of
+from minirun.model.resources import Addressable, Configuration, Namespace, Revision, Route, TrafficTarget
 from minirun.store.store import Store, edit
 from minirun.traffic.rollout import Rollout, goal, observe_ready, step
 
@@ -51,6 +53,8 @@ def resolve(target: TrafficTarget, namespace: str, store: Store) -> TrafficTarge
         BadTarget: what it names is not there, or can't serve (yet).
     """
     if target.revision_name:
+        if _is_coming(store, namespace, target.revision_name):
+            raise BadTarget(UNKNOWN, f'Revision "{target.revision_name}" is not yet ready.')
         revision = _find(store, Revision, namespace, target.revision_name)
         if is_true(revision.status.conditions):
             return target
@@ -64,6 +68,14 @@ def resolve(target: TrafficTarget, namespace: str, store: Store) -> TrafficTarge
     if status_of(configuration.status.conditions) == FALSE:
         raise BadTarget(FALSE, f'Configuration "{name}" does not have any ready Revision.')
     raise BadTarget(UNKNOWN, f'Configuration "{name}" is waiting for a Revision to become ready.')
+
+
+def _is_coming(store: Store, namespace: str, revision: str) -> bool:
+    """Whether a Configuration names this revision and it is only not made yet."""
+    return store.find(Revision, namespace, revision) is None and any(
+        configuration.spec.template.metadata.name == revision
+        for configuration in store.select(Configuration, namespace)
+    )
 
 
 def _find(store: Store, type_: type[K], namespace: str, name: str) -> K:
@@ -144,11 +156,22 @@ def program(ctx: Context, route: Route, traffic: Sequence[TrafficTarget]) -> Non
             ctx.paths.ensure(revision)
     own, tags = table_targets(traffic)
     local, domain = _is_local(route), ctx.settings.domain.domain
-    ctx.table.set_route(namespace, name, own, tags, cluster_local=local, domain=domain)
+    aliases = {tag: run_hosts(ctx, route, tag) for tag in ("", *tags)}
+    ctx.table.set_route(namespace, name, own, tags, cluster_local=local, domain=domain, aliases=aliases)
 
 
 def _is_local(route: Route) -> bool:
     return route.metadata.labels.get(VISIBILITY) == "cluster-local"
+
+
+def run_hosts(ctx: Context, route: Route, tag: str = "") -> list[str]:
+    """The hosts of a route, or of one of its tags, that Cloud Run gives it; none in a knative namespace."""
+    namespace, name = route.key
+    domains = profile_of(ctx.store.find(Namespace, "", namespace)).run_domains
+    if not domains or _is_local(route):
+        return []
+    label = host_label(name, place_of(namespace), tag)
+    return [f"{label}.{domain}" for domain in domains]
 
 
 def url_of(ctx: Context, route: Route, tag: str = "") -> str:
@@ -157,6 +180,8 @@ def url_of(ctx: Context, route: Route, tag: str = "") -> str:
     if _is_local(route):
         return f"http://{host}.{route.metadata.namespace}.{CLUSTER_DOMAIN}"
     port = f":{ctx.url_port}" if ctx.url_port else ""
+    if hosts := run_hosts(ctx, route, tag):
+        return f"http://{hosts[0]}{port}"
     return f"http://{host}.{route.metadata.namespace}.{ctx.settings.domain.domain}{port}"
 
 

@@ -115,7 +115,9 @@ def _default_containers(spec: RevisionSpec, settings: DefaultsSettings) -> list[
             c,
             name=c.name or (USER_CONTAINER if alone else next(free)),
             resources=_default_resources(c.resources or ResourceRequirements(), settings),
-            readiness_probe=_default_readiness(c.readiness_probe, serving=alone or bool(c.ports)),
+            readiness_probe=_default_readiness(
+                c.readiness_probe, serving=settings.readiness_probe and (alone or bool(c.ports))
+            ),
             volume_mounts=[
                 mount if mount.name in writable else replace(mount, read_only=True)
                 for mount in c.volume_mounts

@@ -5,10 +5,14 @@ revision answers and who may call. The fronts translate shapes, never behaviour.
 config-defaults; Cloud Run's documentation on concurrency, request timeouts, quotas and authentication.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from minirun.model.resources import Namespace
+from minirun.model import cloudrun
+from minirun.model.field_errors import Errors
+from minirun.model.regions import DATA_DOMAINS
+from minirun.model.resources import Namespace, RevisionTemplate
 from minirun.model.settings import DefaultsSettings
 
 PROFILE_LABEL: Final = "minirun.dev/profile"
@@ -22,15 +26,22 @@ class Profile:
     otherwise the time to the first byte of the response. `overflow_status`: the answer to a request that
     finds the queue full. `public`: callers need no identity. `max_scale`: instances of a revision that sets
     none; 0 is no limit. `pod_fields`: what may be set of a pod although Knative has it switched off.
-    `defaults`: the values of `config-defaults` that the profile fixes, by field name.
+    `run_domains`: Services answer as `NAME-HASH-CODE` under each of these, and the first is in their
+    addresses. `email_accounts`: service accounts are e-mail addresses. `defaults`: the values of
+    `config-defaults` that the profile fixes, by field name. `complete` fills in what a template of a
+    namespace leaves open, beyond those; `check` gives what is wrong with one, beyond Knative's rules.
     """
 
     timeout_covers_whole_request: bool
     overflow_status: int
     public: bool
     max_scale: int
+    run_domains: tuple[str, ...] = ()
+    email_accounts: bool = False
     defaults: dict[str, int | str | bool] = field(default_factory=dict)
     pod_fields: frozenset[str] = frozenset()
+    complete: Callable[[RevisionTemplate, str], RevisionTemplate] = lambda template, namespace: template
+    check: Callable[[RevisionTemplate], Errors] = lambda template: iter(())
 
     def defaults_settings(self, settings: DefaultsSettings) -> DefaultsSettings:
         """The operators' `config-defaults` with what the profile fixes put over them."""
@@ -44,6 +55,8 @@ PROFILES: Final = {
         overflow_status=429,
         public=False,
         max_scale=100,
+        run_domains=DATA_DOMAINS,
+        email_accounts=True,
         defaults={
             "container_concurrency": 80,
             "container_concurrency_max_limit": 1000,
@@ -53,8 +66,11 @@ PROFILES: Final = {
             "revision_response_start_timeout_seconds": 0,
             "revision_cpu_limit": "1000m",
             "revision_memory_limit": "512Mi",
+            "readiness_probe": False,
         },
         pod_fields=frozenset({"nodeSelector", "runtimeClassName"}),
+        complete=cloudrun.complete,
+        check=cloudrun.check,
     ),
 }
 

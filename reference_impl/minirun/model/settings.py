@@ -62,7 +62,8 @@ class Settings:
 class DefaultsSettings(Settings):
     """`config-defaults`: what a revision gets that does not say; timeouts in seconds, 0 is none.
 
-    The response-start timeout defaults to the revision timeout.
+    The response-start timeout defaults to the revision timeout. `readiness_probe`, which is no key of
+    Knative's: whether a container that declares no readiness probe gets one.
     """
 
     revision_timeout_seconds: int = 300
@@ -77,6 +78,7 @@ class DefaultsSettings(Settings):
     revision_memory_request: str = ""
     revision_cpu_limit: str = ""
     revision_memory_limit: str = ""
+    readiness_probe: bool = True
 
     @classmethod
     def parse(cls, data: Mapping[str, str]) -> Self:

@@ -52,6 +52,7 @@ VISIBILITY: Final = "networking.knative.dev/visibility"
 ROLLOUT_DURATION: Final = "serving.knative.dev/rollout-duration"
 RESERVED_ENV: Final = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
 RESERVED_PORTS: Final = (8008, 8012, 8013, 8022, 9090, 9091)
+EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 PORT_NAMES: Final = ("", "h2c", "http1")
 IMAGE = re.compile(
     r"[a-zA-Z0-9.\-]+(:\d+)?(/[a-z0-9]+([._\-]+[a-z0-9]+)*)*(:[\w][\w.\-]{0,127})?(@sha256:[0-9a-f]{64})?"
@@ -109,11 +110,15 @@ class Rules:
 
     `check_annotations` takes annotations and gives (message, keys) of what is wrong with them.
     `pod_fields`: those fields of a pod that may be set although Knative has them switched off.
+    `check_template`: what else is wrong with a template. `email_accounts`: service accounts are e-mail
+    addresses.
     """
 
     settings: DefaultsSettings = field(default_factory=DefaultsSettings)
     check_annotations: Callable[[Mapping[str, str]], Iterable[tuple[str, tuple[str, ...]]]] = lambda _: ()
     pod_fields: frozenset[str] = frozenset()
+    check_template: Callable[[RevisionTemplate], Errors] = lambda _: iter(())
+    email_accounts: bool = False
 
 
 def validate(
@@ -218,6 +223,7 @@ def _template(template: RevisionTemplate, parent: ObjectMeta, rules: Rules) -> E
     yield from _revision_spec(template.spec, f"{path}.spec", rules)
     for message, keys in rules.check_annotations(template.metadata.annotations):
         yield FieldError(message, tuple(f"{path}.metadata.annotations.{key}" for key in keys))
+    yield from rules.check_template(template)
     if not (name := template.metadata.name):
         return
     if wrong := objections(LABEL_1035, name):
@@ -249,7 +255,8 @@ def _revision_spec(spec: RevisionSpec, path: str, rules: Rules) -> Errors:
     for field_name, wanted in switched.items():
         if wanted and field_name not in rules.pod_fields:
             yield disallowed(f"{path}.{field_name}")
-    if name := spec.service_account_name:
+    name = spec.service_account_name
+    if name and not (rules.email_accounts and EMAIL.fullmatch(name)):
         for wrong in objections(SUBDOMAIN_1123, name):
             yield invalid(name, f"{path}.serviceAccountName", wrong)
     timeout, limit = spec.timeout_seconds or 0, settings.max_revision_timeout_seconds

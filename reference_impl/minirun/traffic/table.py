@@ -77,6 +77,7 @@ class RouteTable:
         *,
         cluster_local: bool = False,
         domain: str | None = None,
+        aliases: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """Add or replace a route; a split that did not change goes on where it was.
 
@@ -85,6 +86,7 @@ class RouteTable:
             tags: the same for each tag.
             cluster_local: answer on the cluster's hosts only (label networking.knative.dev/visibility).
             domain: instead of the table's, for this route.
+            aliases: more hosts, by tag; those of the route itself under an empty tag.
         """
         old = {match.tag: match.split for match in self._hosts.get((namespace, name), {}).values()}
         self.remove_route(namespace, name)
@@ -101,7 +103,8 @@ class RouteTable:
             if tag:
                 entry.tags[tag] = match
             label = f"{tag}-{name}" if tag else name
-            claimed |= {f"{label}.{namespace}{suffix}".lower(): match for suffix in suffixes}
+            hosts = [f"{label}.{namespace}{suffix}".lower() for suffix in suffixes]
+            claimed |= dict.fromkeys((*hosts, *(aliases or {}).get(tag, ())), match)
         for host, match in claimed.items():
             self._claims.setdefault(host, []).append(match)
 

@@ -1,0 +1,38 @@
+"""Which of Google's APIs a host name means: gcloud takes this server for its HTTP proxy.
+
+Each API is an app of its own whose refusals have Google's form. Counterpart: Google's front end.
+"""
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute, Host
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from minirun.api.cloudrun import CloudRunV1
+from minirun.api.google import refused
+from minirun.api.managed import Managed
+from minirun.api.status import StatusError
+
+
+def google_app(routes: Sequence[BaseRoute]) -> ASGIApp:
+    """An app that refuses as Google's APIs do."""
+    return Starlette(routes=routes, exception_handlers={StatusError: refused, HTTPException: refused})
+
+
+def google_hosts(managed: Managed) -> list[BaseRoute]:
+    """The routes by host; a name that is not Google's passes them by."""
+    run = google_app(CloudRunV1(managed).routes)
+    return [Host("run.googleapis.com", run), Host("{region}-run.googleapis.com", run)]
+
+
+def origin_form(app: ASGIApp) -> ASGIApp:
+    """The app, also for targets as proxies are sent them (`http://HOST/PATH`); some servers keep those."""
+
+    async def strip(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and "://" in scope["path"]:
+            scope = {**scope, "path": "/" + scope["path"].partition("://")[2].partition("/")[2]}
+        await app(scope, receive, send)
+
+    return strip

@@ -1,0 +1,301 @@
+"""Cloud Run's objects over the ordinary verbs: one truth for the v1, the v2 and the gRPC front.
+
+A front names a project and a region; here that becomes a namespace, made with profile `cloudrun` on first
+use, and what comes back is shown as Cloud Run shows it: under its project, with location, addresses and
+ingress. Shapes are the v1 ones (serving.knative.dev/v1, run.googleapis.com/v1); `api/mapping.py` makes v2
+of them. Counterpart: Cloud Run's control plane behind its two APIs.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+from starlette.requests import Request
+
+from minirun.api.google import failed_precondition
+from minirun.api.kubernetes import KubernetesAPI
+from minirun.api.requests import CALLER, Target
+from minirun.api.status import StatusError
+from minirun.model.labels import CREATOR, LAST_MODIFIER, SERVICE
+from minirun.model.meta import Resource, with_meta
+from minirun.model.profiles import PROFILE_LABEL
+from minirun.model.regions import REGIONS, Place, place_of
+from minirun.model.resources import KIND_OF, Kind, Namespace, Revision, Service
+from minirun.store.store import Store
+
+Document = dict[str, Any]  # JSON of an API object
+
+LOCATION: Final = "cloud.googleapis.com/location"
+RUN: Final = "run.googleapis.com/"
+DEFAULT_CALLER: Final = "user@minirun.localhost"
+# What only the server says; what clients send back of it is dropped.
+_SERVER_ANNOTATIONS: Final = (f"{RUN}urls", f"{RUN}ingress-status", f"{RUN}operation-id")
+_SIGNATURES: Final = (CREATOR, LAST_MODIFIER)
+_KEPT_CONDITIONS: Final = {
+    "Service": ("Ready", "ConfigurationsReady", "RoutesReady"),
+    "Revision": ("Ready", "ContainerHealthy", "ResourcesAvailable", "Active"),
+}
+
+
+def find_place(project: str, region: str) -> Place:
+    """Raises StatusError (404): there is no such region."""
+    if region not in REGIONS:
+        message = f"Location {region} is not found or access is unauthorized."
+        raise StatusError(404, message)
+    return Place(project, region)
+
+
+class Managed:
+    """Reads and writes objects of a project in a region; documents are v1 ones.
+
+    Args:
+        objects: the ordinary verbs.
+        store: where namespaces are looked up and made.
+    """
+
+    def __init__(self, objects: KubernetesAPI, store: Store) -> None:
+        self._objects = objects
+        self.store = store
+
+    def places(self, project: str, region: str) -> list[Place]:
+        """The places that a list is of; region `-` is all in which the project has something."""
+        if region != "-":
+            return [find_place(project, region)]
+        found = (place_of(namespace.metadata.name) for namespace in self.store.select(Namespace))
+        return [place for place in found if place.project == project]
+
+    async def get(self, place: Place, kind: Kind, name: str) -> Document:
+        """Raises StatusError, as all of these do."""
+        return show(await self._call("GET", place, kind, name))
+
+    async def list(self, place: Place, kind: Kind, query: Mapping[str, str] | None = None) -> Document:
+        """A list with `items`; `query` as Kubernetes has it: labelSelector, limit, continue."""
+        listed = await self._call("GET", place, kind, "", query=query)
+        return listed | {"items": list(map(show, listed["items"]))}
+
+    async def create(
+        self, place: Place, kind: Kind, document: Document, *, caller: str, dry_run: bool = False
+    ) -> Document:
+        self._ensure_namespace(place)
+        accepted = accept(document, place, None)
+        self._check(place, kind, accepted, None)
+        query = _dry_run(dry_run)
+        return show(await self._call("POST", place, kind, "", accepted, query, caller))
+
+    async def replace(
+        self, place: Place, kind: Kind, name: str, document: Document, *, caller: str, dry_run: bool = False
+    ) -> Document:
+        stored = self.store.find(kind.type, place.namespace, name)
+        accepted = accept(document, place, stored)
+        self._check(place, kind, accepted, stored)
+        query = _dry_run(dry_run)
+        return show(await self._call("PUT", place, kind, name, accepted, query, caller))
+
+    async def delete(self, place: Place, kind: Kind, name: str) -> Document:
+        """Cloud Run's rule for a Revision: neither the latest one nor one with traffic can be deleted."""
+        stored = self.store.find(kind.type, place.namespace, name)
+        if isinstance(stored, Revision):
+            self._check_unused(stored)
+        return await self._call("DELETE", place, kind, name)
+
+    async def _call(
+        self,
+        method: str,
+        place: Place,
+        kind: Kind,
+        name: str,
+        document: Document | None = None,
+        query: Mapping[str, str] | None = None,
+        caller: str = DEFAULT_CALLER,
+    ) -> Document:
+        """One of the ordinary verbs; its refusals in Cloud Run's words."""
+        body = b"" if document is None else msgspec.json.encode(document)
+
+        async def receive() -> dict[str, object]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": "/",
+            "query_string": urlencode({"fieldValidation": "Ignore", **(query or {})}).encode(),
+            "headers": [(b"content-type", b"application/json")],
+            CALLER: caller,
+        }
+        try:
+            response = await self._objects.handle(
+                Request(scope, receive), Target(kind, place.namespace, name)
+            )
+        except StatusError as error:
+            raise _reworded(error, place, kind, name or _name_of(document)) from None
+        answered: Document = msgspec.json.decode(response.body)
+        return answered
+
+    def _ensure_namespace(self, place: Place) -> None:
+        if self.store.find(Namespace, "", place.namespace) is None:
+            labels = {PROFILE_LABEL: "cloudrun"}
+            self.store.create(with_meta(Namespace(), name=place.namespace, labels=labels))
+
+    def _check(self, place: Place, kind: Kind, document: Document, stored: Resource | None) -> None:
+        """What Cloud Run refuses about a Service at once, where Knative stores it and reports a condition."""
+        if kind.type is not Service:
+            return
+        spec = document.get("spec") or {}
+        template = spec.get("template") or {}
+        named = (template.get("metadata") or {}).get("name", "")
+        was = stored.spec.template.metadata.name if isinstance(stored, Service) else ""
+        if named and named != was and self.store.find(Revision, place.namespace, named):
+            message = f"Revision named '{named}' with different configuration already exists."
+            raise StatusError(409, message, reason="AlreadyExists")
+        unknown = [
+            (f"spec.traffic[{index}].revisionName", f"Revision '{name}' is not found.")
+            for index, target in enumerate(spec.get("traffic") or ())
+            if (name := target.get("revisionName", "")) not in ("", named)
+            and self.store.find(Revision, place.namespace, name) is None
+        ]
+        if unknown:
+            raise StatusError(400, "The request has errors", violations=unknown)
+
+    def _check_unused(self, revision: Revision) -> None:
+        name = revision.metadata.name
+        service = self.store.find(
+            Service, revision.metadata.namespace, revision.metadata.labels.get(SERVICE, "")
+        )
+        if service is None:
+            return
+        if name == service.status.latest_created_revision_name:
+            raise failed_precondition(
+                f"The latest created revision '{name}' cannot be deleted; deploy another one first."
+            )
+        if any(target.revision_name == name for target in (*service.spec.traffic, *service.status.traffic)):
+            raise failed_precondition(
+                f"Revision '{name}' cannot be deleted while it is a traffic target; "
+                "send its traffic elsewhere and remove its tags first."
+            )
+
+
+def _dry_run(wanted: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if wanted else {}
+
+
+def _name_of(document: Document | None) -> str:
+    return str((document or {}).get("metadata", {}).get("name", ""))
+
+
+def _reworded(error: StatusError, place: Place, kind: Kind, name: str) -> StatusError:
+    reason = str(error.body["reason"])
+    texts = {
+        "NotFound": f"Resource '{name}' of kind '{kind.kind.upper()}' in region '{place.region}' "
+        f"in project '{place.project}' does not exist.",
+        "AlreadyExists": f"Resource '{name}' already exists.",
+        "Conflict": f"Conflict for resource '{name}': it has been changed since it was read; "
+        "read it again and apply your changes to it.",
+    }
+    message = texts.get(reason, str(error))
+    details = error.body.get("details")
+    return StatusError(
+        error.code, message, details if isinstance(details, dict) else None, reason, error.violations
+    )
+
+
+# --- from and to Cloud Run's v1 shape ------------------------------------------------------------------
+
+
+def accept(document: Document, place: Place, stored: Resource | None) -> Document:
+    """What a client sent as the ordinary verbs take it: in its namespace, without what the server says.
+
+    Args:
+        document: a v1 object; its status is dropped.
+        stored: what it replaces; who made it and changed it is taken from there, not from the client.
+    """
+    meta = dict(document.get("metadata") or {})
+    labels = {k: v for k, v in (meta.get("labels") or {}).items() if k != LOCATION}
+    annotations = {
+        k: v
+        for k, v in (meta.get("annotations") or {}).items()
+        if k not in _SERVER_ANNOTATIONS and k not in _SIGNATURES
+    }
+    if stored is not None:
+        annotations |= {k: v for k, v in stored.metadata.annotations.items() if k in _SIGNATURES}
+    meta |= {"namespace": place.namespace, "labels": labels, "annotations": annotations}
+    return {k: v for k, v in document.items() if k != "status"} | {"metadata": meta}
+
+
+def show(document: Document) -> Document:
+    """A stored object as Cloud Run's v1 API shows it."""
+    meta = document["metadata"]
+    meta.pop("managedFields", None)
+    place = place_of(meta.get("namespace", ""))
+    plural = next(
+        (k.plural for k in KIND_OF.values() if (k.api_version, k.kind) == _type_of(document)),
+        document["kind"].lower(),
+    )
+    path = f"/apis/{document['apiVersion']}/namespaces/{place.project}/{plural}/{meta.get('name', '')}"
+    meta |= {
+        "namespace": place.project,
+        "selfLink": path,
+        "labels": {**meta.get("labels", {}), LOCATION: place.region},
+    }
+    if (kind := document["kind"]) in _SHOW:
+        document["status"] = dict(document.get("status") or {})
+        _SHOW[kind](document)
+    return document
+
+
+def _type_of(document: Document) -> tuple[str, str]:
+    return document["apiVersion"], document["kind"]
+
+
+def _show_service(document: Document) -> None:
+    meta, status = document["metadata"], document["status"]
+    annotations = meta.get("annotations", {})
+    ingress = annotations.get(f"{RUN}ingress", "all")
+    meta["annotations"] = annotations | {f"{RUN}ingress": ingress, f"{RUN}ingress-status": ingress}
+    if url := status.get("url"):
+        meta["annotations"][f"{RUN}urls"] = msgspec.json.encode([url]).decode()
+        status["address"] = {"url": url}
+    _fill_conditions(document)
+
+
+def _show_revision(document: Document) -> None:
+    status, name = document["status"], document["metadata"]["name"]
+    status |= {
+        "serviceName": document["metadata"]["labels"].get(SERVICE, ""),
+        "logUrl": f"minirun logs {document['metadata']['labels'].get(SERVICE, '')} --revision {name}",
+    }
+    if containers := status.get("containerStatuses"):
+        status["imageDigest"] = containers[0].get("imageDigest", "")
+    _fill_conditions(document)
+
+
+def _fill_conditions(document: Document) -> None:
+    """The conditions that Cloud Run has of a kind; Unknown until somebody has looked."""
+    status = document["status"]
+    there = {condition["type"]: condition for condition in status.get("conditions", ())}
+    since = document["metadata"].get("creationTimestamp", "")
+    status["conditions"] = [
+        there.get(type_, {"type": type_, "status": "Unknown", "lastTransitionTime": since})
+        for type_ in _KEPT_CONDITIONS[document["kind"]]
+    ]
+
+
+_SHOW: Final[Mapping[str, Callable[[Document], None]]] = {
+    "Service": _show_service,
+    "Revision": _show_revision,
+}
+
+
+def readiness(document: Document) -> tuple[str, str]:
+    """Status and message of condition Ready; Unknown while the controllers are behind the last change."""
+    status = document["status"]
+    if status.get("observedGeneration") != document["metadata"].get("generation"):
+        return "Unknown", ""
+    return next(
+        (
+            (condition["status"], condition.get("message", ""))
+            for condition in status.get("conditions", ())
+            if condition["type"] == "Ready"
+        ),
+        ("Unknown", ""),
+    )
