@@ -205,24 +205,62 @@ def read_settings(path: Path) -> dict[str, dict[str, str]]:
 
 
 class PlatformImages:
-    """The images room as the API sees it; an image that a revision runs can't be removed."""
+    """The images room as the API sees it; an image that a revision runs can't be removed.
+
+    Bundles that nobody needs any more are removed in the background, never while a build runs.
+    """
 
     def __init__(self, bundles: BundleStore, store: Store) -> None:
         self._bundles, self._store = bundles, store
+        self._builds = 0
+        self._collecting: asyncio.Task[None] | None = None
+        self._asked = False
+        store.subscribe(self._on_event)
 
     def list(self) -> list[Bundle]:
         return self._bundles.list()
 
     def remove(self, reference: str) -> None:
-        pinned = (
+        self._bundles.remove(reference, self._in_use())
+
+    async def build(self, folder: Path, reference: str) -> Bundle:
+        self._builds += 1
+        try:
+            await self.collected()
+            return await build_image(self._bundles, folder, reference)
+        finally:
+            self._builds -= 1
+            self.collect()  # the tag may have left an older bundle
+
+    def collect(self) -> None:
+        """Asks for the removal of bundles that no tag, revision or instance needs, and of dead builds."""
+        self._asked = True
+        if not self._builds and (self._collecting is None or self._collecting.done()):
+            self._collecting = asyncio.create_task(self._collect(), name="garbage of images")
+
+    async def collected(self) -> None:
+        """Returns when no bundle is being removed."""
+        if self._collecting is not None:
+            await asyncio.wait({self._collecting})
+
+    async def _collect(self) -> None:
+        while self._asked and not self._builds:
+            self._asked = False
+            await asyncio.to_thread(self._bundles.collect_garbage, self._in_use())
+
+    def _in_use(self) -> set[str]:
+        """The digests that revisions are pinned to, and those that instances run."""
+        pinned = {
             status.image_digest
             for revision in self._store.select(Revision)
             for status in revision.status.container_statuses
-        )
-        self._bundles.remove(reference, {digest.rpartition("@")[2] for digest in pinned})
+        }
+        pinned |= {container.image for pod in self._store.select(Pod) for container in pod.spec.containers}
+        return {image.rpartition("@")[2] for image in pinned}
 
-    async def build(self, folder: Path, reference: str) -> Bundle:
-        return await build_image(self._bundles, folder, reference)
+    def _on_event(self, event: Event) -> None:
+        if event.type == "DELETED" and isinstance(event.object, Revision):
+            self.collect()
 
 
 class Telemetry:
@@ -405,6 +443,8 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     stack.push_async_callback(gateway.close, GATEWAY_GRACE_SECONDS)
     await gateway.serve(sockets)
     images = PlatformImages(bundles, store)
+    stack.push_async_callback(images.collected)
+    images.collect()
     api = API(
         Backend(store, logs, images, clock, rng, telemetry.metrics.exposition, lambda: ""),
         token=options.token or "",

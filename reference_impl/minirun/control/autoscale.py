@@ -21,6 +21,7 @@ from minirun.autoscaling.lifecycle import (
 from minirun.autoscaling.multiscaler import DeciderStatus
 from minirun.autoscaling.spec import ScalePolicy, decider_spec, metric_spec, scale_policy
 from minirun.control.context import Context
+from minirun.control.endpoints import Entry, Specs
 from minirun.model.clock import MILLISECOND_NS, SECOND_NS
 from minirun.model.conditions import TRUE, UNKNOWN, find, is_true, mark
 from minirun.model.meta import Condition, ObjectMeta, replace, unix_seconds
@@ -126,6 +127,21 @@ def next_status(
     )
 
 
+def specs_of(ctx: Context, entry: Entry, autoscaler: PodAutoscaler) -> Specs:
+    """What the autoscaler's numbers are; they are worked out again only after something they depend on."""
+    spec, notes, settings = autoscaler.spec, autoscaler.metadata.annotations, ctx.settings.autoscaler
+    deadline_ns = ctx.settings.deployment.progress_deadline_ns
+    profile = profile_of(ctx.store.find(Namespace, "", autoscaler.metadata.namespace))
+    depends_on = notes, spec, settings, deadline_ns, profile.max_scale
+    if entry.specs is None or entry.specs[0] != depends_on:
+        if not settings.max_scale:
+            settings = dataclasses.replace(settings, max_scale=profile.max_scale)
+        policy = scale_policy(settings, notes, spec.reachability, deadline_ns)
+        decider = decider_spec(settings, notes, spec.container_concurrency, spec.reachability)
+        entry.specs = depends_on, Specs(policy, decider, metric_spec(settings, notes))
+    return entry.specs[1]
+
+
 def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     """Asks the decider, and brings replicas, ServerlessService and status in line with its answer."""
     key = f"{namespace}/{name}"
@@ -138,12 +154,7 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     entry = ctx.paths.entry(namespace, name)
     if deployment is None or entry is None:
         return None
-    settings, notes = ctx.settings.autoscaler, autoscaler.metadata.annotations
-    if not settings.max_scale:
-        profile = profile_of(ctx.store.find(Namespace, "", namespace))
-        settings = dataclasses.replace(settings, max_scale=profile.max_scale)
-    reach, deadline_ns = autoscaler.spec.reachability, ctx.settings.deployment.progress_deadline_ns
-    policy = scale_policy(settings, notes, reach, deadline_ns)
+    policy, spec, entry.metric = specs_of(ctx, entry, autoscaler)
     now_ns = ctx.clock.unix_ns()
     sks = ctx.store.find(ServerlessService, namespace, name)
     if sks is None or not sks.status.private_service_name:
@@ -153,8 +164,6 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
         edit(ctx.store, autoscaler, status=status)
         return None
 
-    spec = decider_spec(settings, notes, autoscaler.spec.container_concurrency, reach)
-    entry.metric = metric_spec(settings, notes)
     decided = ctx.multiscaler.apply(key, spec, entry.metric, now_ns)
     seen = observe(decided, deployment, autoscaler, sks, entry.through_activator, now_ns)
     outcome = desired_replicas(policy, seen)

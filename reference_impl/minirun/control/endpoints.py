@@ -8,12 +8,12 @@ Services of pkg/reconciler/serverlessservice in knative/serving.
 
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from minirun.activation.path import Endpoint, RevisionPath
 from minirun.activation.reporter import ActivatorStat
 from minirun.autoscaling.lifecycle import SERVE
-from minirun.autoscaling.spec import MetricSpec
+from minirun.autoscaling.spec import DeciderSpec, MetricSpec, ScalePolicy
 from minirun.control.children import Key, deployment_name
 from minirun.model.clock import Clock
 from minirun.model.conditions import is_true
@@ -24,20 +24,30 @@ if TYPE_CHECKING:
     from minirun.control.context import Context
 
 
+class Specs(NamedTuple):
+    """What a revision's annotations ask of the autoscaler."""
+
+    policy: ScalePolicy
+    decider: DeciderSpec
+    metric: MetricSpec
+
+
 class Entry:
     """A revision that requests can reach.
 
     `key` is `namespace/name`, `revision` the object as last seen (its timeouts are in `revision.spec`),
-    `ready` the number of ready instances, `metric` what the autoscaler reads of it, `proxied` whether the
+    `ready` the number of ready instances, `metric` what the autoscaler reads of it, `specs` what the
+    autoscaler reads in the revision's annotations, with what it was made from, `proxied` whether the
     ServerlessService wants the activator in the path.
     """
 
-    __slots__ = ("key", "metric", "path", "proxied", "ready", "revision")
+    __slots__ = ("key", "metric", "path", "proxied", "ready", "revision", "specs")
 
     def __init__(self, key: str, revision: Revision, path: RevisionPath) -> None:
         self.key, self.revision, self.path = key, revision, path
         self.ready = 0
         self.metric = MetricSpec()
+        self.specs: tuple[object, Specs] | None = None
         self.proxied = True
 
     @property

@@ -20,7 +20,7 @@ from minirun.model.conditions import FALSE, TRUE
 from minirun.model.durations import parse_duration
 from minirun.model.labels import CONFIGURATION, IDENTITY_ANNOTATION, PORT_ANNOTATION, REVISION, SERVICE
 from minirun.model.meta import Condition, replace, rfc3339, with_meta
-from minirun.model.quantity import cpu_milli, whole
+from minirun.model.quantity import whole
 from minirun.model.resources import (
     Container,
     ContainerState,
@@ -100,7 +100,6 @@ def make_instance_spec(pod: Pod, progress_deadline_ns: int) -> InstanceSpec:
         port=port,
         working_dir=container.working_dir,
         memory_limit_bytes=whole(limits["memory"]) if "memory" in limits else None,
-        cpu_milli=cpu_milli(limits["cpu"]) if "cpu" in limits else None,
         readiness=make_probe(container.readiness_probe, port, period_seconds=0),
         liveness=make_probe(container.liveness_probe, port),
         startup=make_probe(container.startup_probe, port),

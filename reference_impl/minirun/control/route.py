@@ -27,7 +27,7 @@ from minirun.model.profiles import profile_of
 from minirun.model.regions import host_label, place_of
 from minirun.model.resources import Addressable, Configuration, Namespace, Revision, Route, TrafficTarget
 from minirun.store.store import Store, edit
-from minirun.traffic.rollout import Rollout, goal, observe_ready, step
+from minirun.traffic.rollout import Rollout, goal, next_step_after_seconds, observe_ready, step
 
 K = TypeVar("K", Configuration, Revision)
 
@@ -115,8 +115,7 @@ def rollout_step(
     # The table serves a share as soon as it is programmed, so the first percent is observed at once.
     stepped = step(state, goals, now_ns)
     planned = observe_ready(stepped.rollout, now_ns, duration_seconds)
-    due = [c.step_params.next_step_ns for c in planned.configurations if c.step_params.next_step_ns]
-    return planned, stepped.percents, max(0, min(due) - now_ns) / SECOND_NS if due else None
+    return planned, stepped.percents, next_step_after_seconds(planned, now_ns)
 
 
 def split_latest(

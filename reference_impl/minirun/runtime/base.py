@@ -65,7 +65,6 @@ class InstanceSpec:
     port: int = 0
     working_dir: str = ""
     memory_limit_bytes: int | None = None
-    cpu_milli: int | None = None
     readiness: Probe | None = None
     liveness: Probe | None = None
     startup: Probe | None = None

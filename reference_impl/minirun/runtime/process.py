@@ -3,9 +3,10 @@
 The environment is built from nothing: the contract's variables, the image's, the user's, and folders of its
 own for HOME and TMPDIR; nothing of the platform's leaks in. A memory limit is kept by looking at the resident
 memory of the group: RLIMIT_AS would count address space that is never used, which breaks threads and many
-libraries. Every process carries a mark by which a later platform on the same data finds what is left over.
-Not a sandbox: apps run as the platform's user. Counterpart: kubelet with containerd; Cloud Run's container
-contract.
+libraries. A CPU limit is not kept, as that takes a cgroup, and so root: it only counts where instances are
+placed and billed. Every process carries a mark by which a later platform on the same data finds what is left
+over. Not a sandbox: apps run as the platform's user. Counterpart: kubelet with containerd; Cloud Run's
+container contract.
 """
 
 import asyncio

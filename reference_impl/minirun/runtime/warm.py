@@ -8,6 +8,7 @@ and the pre-warmed sandboxes of the function platforms; Cloud Run's "startup CPU
 
 import asyncio
 import json
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from pathlib import Path
 from minirun.runtime.base import Log
 from minirun.runtime.child import Child
 
+log = logging.getLogger("minirun.runtime")
 INTERPRETERS = {"python", "python3", f"python3.{sys.version_info.minor}"}
 SCRIPT = Path(__file__).with_name("warm_child.py")
 EARLY = ("PYTHON", "LD_", "DYLD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
@@ -95,9 +97,11 @@ class WarmPool:
 
     async def _fill(self, pause_seconds: float) -> None:
         await asyncio.sleep(pause_seconds)
-        while len(self._idle) < self._size and not self._starting:
-            child = await self._warm_up()
-            self._idle.append(child)
+        try:
+            while len(self._idle) < self._size and not self._starting:
+                self._idle.append(await self._warm_up())
+        except OSError as error:  # the next instance that has started tries again
+            log.warning("no interpreter could be warmed, so the next start is a cold one: %s", error)
 
     async def _warm_up(self) -> Child:
         warm = asyncio.Event()

@@ -62,11 +62,10 @@ class Rollout(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RolloutStep(NamedTuple):
-    """The new state, (revision, percent) lists by (tag, configuration), and when to step again, if ever."""
+    """The new state, and (revision, percent) lists by (tag, configuration)."""
 
     rollout: Rollout
     percents: dict[tuple[str, str], list[tuple[str, int]]]
-    next_step_after_seconds: float | None
 
 
 def _is_valid(target: ConfigurationRollout) -> bool:
@@ -96,12 +95,16 @@ def step(state: Rollout | None, goals: Iterable[ConfigurationRollout], now_ns: i
         old = known.get(key)
         if target.percent:
             targets[key] = target if old is None or target.percent == 1 else _advance(old, target, now_ns)
-    due = [target.step_params.next_step_ns for target in targets.values() if target.step_params.next_step_ns]
     return RolloutStep(
         Rollout(tuple(targets.values())),
         {key: [(s.revision_name, s.percent) for s in target.revisions] for key, target in targets.items()},
-        max(min(due) - now_ns, 0) / SECOND_NS if due else None,
     )
+
+
+def next_step_after_seconds(state: Rollout, now_ns: int) -> float | None:
+    """When to `step` again; None while there is no plan, or nothing left to do."""
+    due = [each.step_params.next_step_ns for each in state.configurations if each.step_params.next_step_ns]
+    return max(min(due) - now_ns, 0) / SECOND_NS if due else None
 
 
 def observe_ready(state: Rollout, now_ns: int, duration_seconds: float) -> Rollout:

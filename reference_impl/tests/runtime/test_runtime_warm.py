@@ -98,6 +98,28 @@ async def test_the_sample_starts_from_the_pool_which_is_filled_again_once_it_is_
     assert second.instance.state.stage is Stage.READY
 
 
+async def test_a_pool_that_can_not_be_filled_lets_instances_start_cold_and_is_filled_once_it_can(
+    warm_bench, caplog
+):
+    pool = warm_bench.runtime.pool
+    interpreter = warm_bench.folder / "data" / "runtime" / "bin" / "python"
+    hidden = interpreter.rename(interpreter.with_suffix(".away"))
+    pool._common["PATH"] = str(interpreter.parent)
+    command = (str(hidden), "main.py")
+    first = warm_bench.start("hello")  # takes the one that was warm
+    await first.ready()
+    await pool.filled()
+    assert (pool._idle, "no interpreter could be warmed" in caplog.text) == ([], True)
+    second = warm_bench.start("hello", command=command)
+    await second.ready()
+    await pool.filled()
+    hidden.rename(interpreter)
+    third = warm_bench.start("hello")
+    await third.ready()
+    await pool.filled()
+    assert [child.alive for child in pool._idle] == [True]
+
+
 COMMON = {"PATH": "/bin", "LANG": "C.UTF-8", "PYTHONUNBUFFERED": "1"}
 
 

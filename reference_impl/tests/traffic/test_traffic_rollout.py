@@ -13,6 +13,7 @@ from minirun.traffic.rollout import (
     Rollout,
     StepParams,
     goal,
+    next_step_after_seconds,
     observe_ready,
     step,
 )
@@ -34,7 +35,7 @@ def _run(state: Rollout, percent: int, revision: str, now_ns: int = T0) -> list[
 def test_the_first_revision_gets_everything_at_once() -> None:
     outcome = step(None, [goal("hello", 100, "r1")], T0)
     assert outcome.percents == {KEY: [("r1", 100)]}
-    assert outcome.next_step_after_seconds is None
+    assert next_step_after_seconds(outcome.rollout, T0) is None
 
 
 def test_a_whole_rollout_starts_with_one_percent_steps_when_due_and_ends_with_everything() -> None:
@@ -42,7 +43,7 @@ def test_a_whole_rollout_starts_with_one_percent_steps_when_due_and_ends_with_ev
     goals = [goal("hello", 100, "r2")]
     started = step(state, goals, T0)
     assert started.percents[KEY] == [("r1", 99), ("r2", 1)]
-    assert started.next_step_after_seconds is None
+    assert next_step_after_seconds(started.rollout, T0) is None
     assert (
         step(started.rollout, goals, T0 + 900 * SECOND_NS).percents == started.percents
     )  # nobody saw it ready
@@ -50,10 +51,12 @@ def test_a_whole_rollout_starts_with_one_percent_steps_when_due_and_ends_with_ev
     state = observe_ready(started.rollout, T0 + 20 * SECOND_NS, duration_seconds=100)
     assert observe_ready(state, T0 + 21 * SECOND_NS, duration_seconds=100) == state
     now, seen = T0 + 20 * SECOND_NS, []
-    while (outcome := step(state, goals, now)).next_step_after_seconds is not None:
+    outcome = step(state, goals, now)
+    while (after_seconds := next_step_after_seconds(outcome.rollout, now)) is not None:
         state = Rollout.from_annotation(outcome.rollout.to_annotation()) or pytest.fail("unreadable state")
         seen.append(dict(outcome.percents[KEY])["r2"])
-        now += round(outcome.next_step_after_seconds * SECOND_NS)
+        now += round(after_seconds * SECOND_NS)
+        outcome = step(state, goals, now)
     assert seen == [1, 26, 51, 76]  # (100 - 20) s in steps of 20 s
     assert outcome.percents[KEY] == [("r2", 100)]
     assert now == T0 + 100 * SECOND_NS
@@ -91,7 +94,7 @@ def test_a_newer_revision_supersedes_a_rollout_and_the_youngest_of_the_old_runs_
 def test_a_step_before_its_time_changes_nothing() -> None:
     state = _state(60, 40, params=StepParams(T0, T0 + 2 * SECOND_NS, SECOND_NS, 20))
     outcome = step(state, [goal("hello", 100, "r2")], T0)
-    assert (outcome.rollout, outcome.next_step_after_seconds) == (state, 2.0)
+    assert (outcome.rollout, next_step_after_seconds(outcome.rollout, T0)) == (state, 2.0)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,8 @@ def test_more_percent_goes_to_the_newest_and_less_is_taken_from_the_oldest(
 def test_a_step_larger_than_what_is_left_ends_the_rollout() -> None:
     state = _state(5, 1, 1, 8, params=StepParams(T0, T0, 77, 10))
     outcome = step(state, [goal("hello", 15, "r4")], T0)
-    assert (outcome.rollout, outcome.next_step_after_seconds) == (_state_of("r4", 15), None)
+    assert outcome.rollout == _state_of("r4", 15)
+    assert next_step_after_seconds(outcome.rollout, T0) is None
 
 
 def _state_of(revision: str, percent: int) -> Rollout:
