@@ -32,6 +32,7 @@ from minirun.api.managed import Managed
 from minirun.api.requests import find_target, json_response
 from minirun.api.reviews import REVIEWS, answer
 from minirun.api.status import StatusError
+from minirun.api.tables import table_view
 from minirun.model.clock import Clock
 from minirun.model.resources import Image, Kind
 from minirun.store.store import Store
@@ -120,9 +121,12 @@ class API:
         target = find_target(request.url.path)
         if target is None:
             return PlainTextResponse("404 page not found", 404)
+        view = table_view(request, self._backend.clock.unix_ns())
         if target.kind.type is Image:
-            return await self._images.handle(request, target.name)
-        return await self._objects.handle(request, target)
+            response = await self._images.handle(request, target.name)
+        else:
+            response = await self._objects.handle(request, target)
+        return view.apply(target.kind, response, single=bool(target.name)) if view else response
 
 
 async def _review(request: Request, kind: Kind) -> Response:

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from minirun.api.requests import JSON, accepted
 from minirun.api.reviews import REVIEWS
 from minirun.model.resources import KINDS, Kind
 
@@ -28,7 +29,6 @@ VERSION: Final = {
 }
 OFFERED: Final = (*KINDS, *REVIEWS)
 AGGREGATED_VERSIONS: Final = ("v2", "v2beta1")
-JSON: Final = "application/json"
 
 
 class Discovery:
@@ -61,9 +61,7 @@ class Discovery:
 
     def root(self, path: str, accept: str) -> tuple[str, bytes]:
         """Media type and body of `/api` or `/apis` in the first form in `accept` that there is."""
-        for choice in accept.split(","):
-            media_type, *parameters = (part.strip() for part in choice.split(";"))
-            asked = dict(parameter.partition("=")[::2] for parameter in parameters)
+        for media_type, asked in accepted(accept):
             if asked.get("as") == "APIGroupDiscoveryList" and asked.get("v") in AGGREGATED_VERSIONS:
                 body = _aggregate(self._aggregated[path], asked["v"])
                 kind = f"g=apidiscovery.k8s.io;v={asked['v']};as=APIGroupDiscoveryList"

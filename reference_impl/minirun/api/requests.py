@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Final, NamedTuple
 
 import msgspec
@@ -105,6 +105,13 @@ def field_validation(request: Request) -> str:
 def caller(request: Request) -> str:
     """Who asks: what the front that let the request in has found out, or nobody in particular."""
     return str(request.scope.get(CALLER, USER))
+
+
+def accepted(accept: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The media types in an Accept header with their parameters, in the client's order."""
+    for choice in accept.split(","):
+        media_type, *parameters = (part.strip() for part in choice.split(";"))
+        yield media_type, dict(parameter.partition("=")[::2] for parameter in parameters)
 
 
 def is_true(request: Request, name: str) -> bool:

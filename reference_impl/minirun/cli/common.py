@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 import click
@@ -12,6 +11,7 @@ import msgspec
 
 from minirun.cli.client import Client
 from minirun.model.conditions import FALSE, READY, TRUE, find, status_of
+from minirun.model.durations import human_duration
 from minirun.model.meta import Resource, unix_seconds
 from minirun.model.resources import Service
 
@@ -79,14 +79,10 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> No
 
 
 def age(item: Resource) -> str:
-    """How long an object has been there, as kubectl writes it: 61s, 5m, 3h, 2d."""
+    """How long an object has been there, as kubectl writes it."""
     if not item.metadata.creation_timestamp:
         return ""
-    seconds = max(0, int(datetime.now(UTC).timestamp()) - unix_seconds(item.metadata.creation_timestamp))
-    for unit, size, below in (("s", 1, 120), ("m", 60, 7200), ("h", 3600, 172_800)):
-        if seconds < below:
-            return f"{seconds // size}{unit}"
-    return f"{seconds // 86_400}d"
+    return human_duration(int(time.time()) - unix_seconds(item.metadata.creation_timestamp))
 
 
 def pending(service: Service) -> str:

@@ -64,6 +64,29 @@ def format_duration(duration_ns: int) -> str:
     return f"{sign}{minutes}m{seconds}" if minutes else f"{sign}{seconds}"
 
 
+_HUMAN = (
+    # below, unit, its name, the finer unit, its name: `9m30s` below ten minutes, `10m` from then on
+    (120, 1, "s", 0, ""),
+    (600, 60, "m", 1, "s"),
+    (3 * 3600, 60, "m", 0, ""),
+    (8 * 3600, 3600, "h", 60, "m"),
+    (48 * 3600, 3600, "h", 0, ""),
+    (8 * 86_400, 86_400, "d", 3600, "h"),
+    (2 * 365 * 86_400, 86_400, "d", 0, ""),
+    (8 * 365 * 86_400, 365 * 86_400, "y", 86_400, "d"),
+)
+
+
+def human_duration(seconds: int) -> str:
+    """A duration as kubectl writes ages: `61s`, `5m30s`, `3h`, `2d4h` (apimachinery's HumanDuration)."""
+    seconds = max(seconds, 0)
+    for below, unit, name, finer, finer_name in _HUMAN:
+        if seconds < below:
+            rest = seconds % unit // finer if finer else 0
+            return f"{seconds // unit}{name}" + (f"{rest}{finer_name}" if rest else "")
+    return f"{seconds // (365 * 86_400)}y"
+
+
 def _decimal(value: int, unit: int) -> str:
     whole, fraction = divmod(value, unit)
     digits = f"{fraction:0{len(str(unit)) - 1}d}".rstrip("0") if fraction else ""
