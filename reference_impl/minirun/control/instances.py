@@ -15,16 +15,19 @@ from minirun.autoscaling.spec import PROGRESS_DEADLINE
 from minirun.control.children import Key, set_condition
 from minirun.control.context import Context
 from minirun.control.deployment import DRAIN_FINALIZER
+from minirun.control.environment import CONFIG_ERROR, Configs, environment
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, TRUE
 from minirun.model.durations import parse_duration
 from minirun.model.labels import CONFIGURATION, IDENTITY_ANNOTATION, PORT_ANNOTATION, REVISION, SERVICE
 from minirun.model.meta import Condition, replace, rfc3339, with_meta
+from minirun.model.profiles import profile_of
 from minirun.model.quantity import whole
 from minirun.model.resources import (
     Container,
     ContainerState,
     ContainerStateDetail,
+    Namespace,
     Pod,
     PodContainerStatus,
     PodStatus,
@@ -96,7 +99,6 @@ def make_instance_spec(pod: Pod, progress_deadline_ns: int) -> InstanceSpec:
         image=container.image,
         command=tuple(container.command),
         args=tuple(container.args),
-        env=tuple((variable.name, variable.value) for variable in container.env),
         port=port,
         working_dir=container.working_dir,
         memory_limit_bytes=whole(limits["memory"]) if "memory" in limits else None,
@@ -117,9 +119,13 @@ def container_status(pod: Pod, state: InstanceState) -> PodContainerStatus:
             reason=state.reason, message=state.message, exit_code=state.exit_code, started_at=started
         )
     )
+    waits = state.stage is Stage.CRASH_LOOP_BACK_OFF
+    unconfigured = waits and state.reason == CONFIG_ERROR  # so there was no container that could fail
     if state.stage is Stage.GONE:
         now = failed
-    elif state.stage is Stage.CRASH_LOOP_BACK_OFF:
+    elif unconfigured:
+        now = ContainerState(waiting=ContainerStateDetail(reason=CONFIG_ERROR, message=state.message))
+    elif waits:
         now = ContainerState(waiting=ContainerStateDetail(reason="CrashLoopBackOff", message=state.message))
     elif state.stage is Stage.PENDING:
         now = ContainerState(waiting=ContainerStateDetail(reason="ContainerCreating"))
@@ -134,7 +140,7 @@ def container_status(pod: Pod, state: InstanceState) -> PodContainerStatus:
         started=state.ready_unix_ns > 0,
         restart_count=state.restart_count,
         state=now,
-        last_state=failed if state.stage is Stage.CRASH_LOOP_BACK_OFF else before,
+        last_state=failed if waits and not unconfigured else before,
     )
 
 
@@ -204,10 +210,17 @@ class Kubelet:
     def _start(self, pod: Pod) -> None:
         spec = make_instance_spec(pod, self.ctx.settings.deployment.progress_deadline_ns)
         changed = partial(self._changed, *pod.key, pod.metadata.uid)
-        instance = Instance(spec, self.ctx.runtime, self.ctx.clock, changed, self.ctx.log_of(spec))
+        ctx, complete = self.ctx, partial(self._complete, serving_container(pod))
+        instance = Instance(spec, ctx.runtime, ctx.clock, changed, ctx.log_of(spec), complete)
         path = self.ctx.paths.get(spec.namespace, spec.revision)
         self.members[pod.metadata.uid] = Member(instance, path)
         instance.start()
+
+    def _complete(self, container: Container, spec: InstanceSpec) -> InstanceSpec:
+        """The spec with the environment, as ConfigMaps and Secrets have it now. Raises ConfigError."""
+        profile = profile_of(self.ctx.store.find(Namespace, "", spec.namespace))
+        configs = Configs(self.ctx.store, spec.namespace, profile.secrets_have_versions)
+        return dataclasses.replace(spec, env=tuple(environment(container, configs).items()))
 
     def _changed(self, namespace: str, name: str, uid: str, state: InstanceState) -> None:
         """Writes down what an instance reports, but for a start that has no process yet to tell of."""

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from minirun.autoscaling.spec import ACTIVATION_GRACE_NS, scale_policy
 from minirun.control.children import ACTIVE, RESERVE, Key, deployment_name, is_controlled_by
 from minirun.control.context import Context
+from minirun.control.environment import CONFIG_ERROR
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark, status_of
 from minirun.model.labels import (
@@ -121,10 +122,13 @@ def reachability(revision: Revision) -> str:
 
 
 def failure_of(pods: Iterable[Pod]) -> ContainerStateDetail | None:
-    """How the newest failed container among `pods` ended; None if none has."""
+    """How the newest failed container among `pods` ended, or why it can't be made; None if none has."""
     living = [pod for pod in pods if not pod.metadata.deletion_timestamp]
     for pod in sorted(living, key=lambda pod: pod.metadata.creation_timestamp, reverse=True):
         for container in pod.status.container_statuses:
+            waiting = container.state.waiting
+            if waiting is not None and waiting.reason == CONFIG_ERROR:
+                return waiting
             for state in (container.state, container.last_state):
                 if state is not None and state.terminated is not None and state.terminated.reason:
                     return state.terminated
@@ -147,8 +151,8 @@ def next_conditions(
     reported = autoscaler.status.conditions
     initialized, active = is_true(reported, INITIALIZED), find(reported, READY)
     if deployment.spec.replicas > 0 and not deployment.status.available_replicas and failure:
-        if failure.reason == DEADLINE:
-            seen(RESOURCES, FALSE, DEADLINE, failure.message)
+        if failure.reason in (DEADLINE, CONFIG_ERROR):
+            seen(RESOURCES, FALSE, failure.reason, failure.message)
         else:
             seen(HEALTHY, FALSE, failure.reason, failure.message)
     broken = FALSE in (status_of(conditions, RESOURCES), status_of(conditions, HEALTHY))

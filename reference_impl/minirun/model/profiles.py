@@ -27,7 +27,8 @@ class Profile:
     finds the queue full. `public`: callers need no identity. `max_scale`: instances of a revision that sets
     none; 0 is no limit. `pod_fields`: what may be set of a pod although Knative has it switched off.
     `run_domains`: Services answer as `NAME-HASH-CODE` under each of these, and the first is in their
-    addresses. `email_accounts`: service accounts are e-mail addresses. `defaults`: the values of
+    addresses. `email_accounts`: service accounts are e-mail addresses. `secrets_have_versions`: the
+    keys of a Secret are its versions, and `latest` is the highest. `defaults`: the values of
     `config-defaults` that the profile fixes, by field name. `complete` fills in what a template of a
     namespace leaves open, beyond those; `check` gives what is wrong with one, beyond Knative's rules.
     """
@@ -38,6 +39,7 @@ class Profile:
     max_scale: int
     run_domains: tuple[str, ...] = ()
     email_accounts: bool = False
+    secrets_have_versions: bool = False
     defaults: dict[str, int | str | bool] = field(default_factory=dict)
     pod_fields: frozenset[str] = frozenset()
     complete: Callable[[RevisionTemplate, str], RevisionTemplate] = lambda template, namespace: template
@@ -57,6 +59,7 @@ PROFILES: Final = {
         max_scale=100,
         run_domains=DATA_DOMAINS,
         email_accounts=True,
+        secrets_have_versions=True,
         defaults={
             "container_concurrency": 80,
             "container_concurrency_max_limit": 1000,

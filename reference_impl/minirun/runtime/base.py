@@ -49,7 +49,8 @@ class InstanceSpec:
     """All that a runtime needs to know of an instance. `name` is the Pod's; `image` is `name@sha256:...`.
 
     `port` is the declared container port, 0 if none; where instances share the host's ports (the process
-    runtime) a free one is chosen in its place. Command and arguments replace the image's, as in Kubernetes.
+    runtime) a free one is chosen in its place. Command and arguments replace the image's, and name
+    variables as `$(NAME)`, as in Kubernetes.
     """
 
     namespace: str

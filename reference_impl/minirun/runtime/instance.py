@@ -156,6 +156,7 @@ class Instance:
     """One instance: keeps a container of `spec` running and ready, and tells `on_change` each new state.
 
     `start` begins, `stop` ends for good. `state` is the latest state; `log` gets every line of output.
+    `complete` gives `spec` with what is read anew at each start of the container, or raises StartError.
     """
 
     spec: InstanceSpec
@@ -163,6 +164,7 @@ class Instance:
     clock: Clock
     on_change: Callable[[InstanceState], None]
     log: Log
+    complete: Callable[[InstanceSpec], InstanceSpec] = lambda spec: spec
     state: InstanceState = field(init=False, default=InstanceState())
     _lines: deque[bytes] = field(init=False, default_factory=lambda: deque(maxlen=LAST_LINES))
     _seen: ProbeResult = field(init=False, default=ProbeResult(ok=False, listening=False))
@@ -202,7 +204,8 @@ class Instance:
                     stable = self.clock.monotonic_ns() - began_ns >= STABLE_SECONDS * SECOND_NS
                     failures = 1 if stable else failures + 1
                     await asyncio.sleep(back_off_seconds(failures))
-                    self.state = replace(self.state, restart_count=self.state.restart_count + 1)
+                    restarted = self.state.exit_code is not None  # it is None if there was nothing to start
+                    self.state = replace(self.state, restart_count=self.state.restart_count + restarted)
         except TimeoutError:
             self._miss_deadline()
         finally:
@@ -211,9 +214,9 @@ class Instance:
     async def _run_container(self) -> None:
         self._lines.clear()
         try:
-            process = self._process = await self.runtime.start(self.spec, self._on_line)
+            process = self._process = await self.runtime.start(self.complete(self.spec), self._on_line)
         except StartError as error:
-            self._move("exit", replace(self.state, reason=error.reason, message=str(error)))
+            self._move("exit", replace(self.state, reason=error.reason, message=str(error), exit_code=None))
             return
         place = replace(self.state, host=process.host, port=process.port, identity=process.identity)
         self._move("", place)

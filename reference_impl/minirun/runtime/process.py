@@ -25,6 +25,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
+from minirun.model.expansion import expand
 from minirun.runtime.base import Bundle, InstanceSpec, Log, StartError
 from minirun.runtime.child import Child
 from minirun.runtime.warm import INTERPRETERS, WarmPool
@@ -134,13 +135,15 @@ class ProcessRuntime:
             bundle = self._locate(spec.image)
         except LookupError as error:
             raise StartError("ContainerMissing", str(error)) from error
-        argv = (*(spec.command or bundle.command), *spec.args)
         cwd = bundle.folder / spec.working_dir
         with ExitStack() as held:
             port = held.enter_context(self._claim_port()).getsockname()[1]
             own = held.enter_context(TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True))
+            env = self._environment(spec, bundle, port, own)
+            command = [expand(word, env) for word in spec.command] or bundle.command
+            argv = (*command, *(expand(word, env) for word in spec.args))
             try:
-                child = await self.pool.start(argv, self._environment(spec, bundle, port, own), cwd, log)
+                child = await self.pool.start(argv, env, cwd, log)
             except (OSError, ValueError) as error:
                 message = (
                     f"The start command {argv[0]!r} can't be run in {cwd} ({error}); correct the command."

@@ -118,6 +118,30 @@ def test_applying_what_was_exported_changes_nothing(platform: Platform, tmp_path
     assert after["spec"] == before["spec"]
 
 
+def test_an_app_gets_its_variables_from_config_maps_and_secrets(platform: Platform) -> None:
+    core, body = "/api/v1/namespaces/default", manifest("configured")
+    [container] = body["spec"]["template"]["spec"]["containers"]
+    container["envFrom"] = [{"prefix": "SITE_", "configMapRef": {"name": "site"}}]
+    password = {"secretKeyRef": {"name": "db", "key": "password"}}
+    container["env"] = [
+        {"name": "PASSWORD", "valueFrom": password},
+        {"name": "TARGET", "value": "$(SITE_HOST)/$(PASSWORD)"},
+    ]
+    assert platform.api.post(f"{SERVING}/services", json=body).status_code == 201
+
+    def ready() -> dict[str, str]:
+        found: dict[str, str] = conditions(platform.api.get(f"{SERVING}/services/configured").json())
+        return found
+
+    platform.wait_until(lambda: ready().get("Ready") == "False", what="the missing ConfigMap to be told")
+    site = {"metadata": {"name": "site"}, "data": {"HOST": "a.example"}}
+    assert platform.api.post(f"{core}/configmaps", json=site).status_code == 201
+    secret = {"metadata": {"name": "db"}, "stringData": {"password": "s3cret"}}
+    assert platform.api.post(f"{core}/secrets", json=secret).status_code == 201
+    platform.wait_until(lambda: ready().get("Ready") == "True", what="the service to recover")
+    assert platform.get("configured").text.strip() == "Hello a.example/s3cret!"
+
+
 def test_it_ends_cleanly_on_sigterm_and_on_ctrl_c_and_leaves_no_process(machine: Platform) -> None:
     for how in (signal.SIGTERM, signal.SIGINT):
         machine.start()

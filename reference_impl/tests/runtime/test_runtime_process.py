@@ -69,6 +69,18 @@ async def test_the_environment_is_the_contract_and_nothing_of_the_platforms(benc
     assert await observed.line("cwd ") == str(bench.folder / "app 0")
 
 
+async def test_command_and_arguments_name_variables_also_those_of_the_contract(either_bench):
+    observed = either_bench.start(
+        LISTEN + 'print("argv", json.dumps(sys.argv[1:]), flush=True)\nlisten()',
+        command=("python", "$(SCRIPT)"),
+        args=("--listen=$(PORT)", "$(K_REVISION)$(NOBODY)", "$$(SCRIPT)"),
+        env=(("SCRIPT", "main.py"),),
+    )
+    state = await observed.ready()
+    argv = json.loads(await observed.line("argv "))
+    assert argv == [f"--listen={state.port}", "greeter-00001$(NOBODY)", "$(SCRIPT)"]
+
+
 async def test_a_stop_lets_the_app_finish_and_ends_as_succeeded(bench):
     observed = bench.start(
         LISTEN
