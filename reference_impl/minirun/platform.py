@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import ipaddress
 import logging
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -357,6 +358,7 @@ class PlatformOptions:
         settings: a YAML file of ConfigMaps of `knative-serving`.
         warm: interpreters kept warm for cold starts.
         token: what clients of the API must know; needed beyond loopback.
+        tls: `HOST:PORT` for the API with TLS, or None.
     """
 
     listen: str
@@ -367,6 +369,7 @@ class PlatformOptions:
     settings: Path | None = None
     warm: int = 2
     token: str | None = None
+    tls: str | None = None
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -401,12 +404,8 @@ async def run(options: PlatformOptions, announce: Callable[[str], None]) -> None
 
 async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> str:
     """Starts everything; what must be undone at the end is on the stack. Returns the line that says so."""
-    listen, api_address = split_address(options.listen), split_address(options.api)
-    if not is_loopback(api_address[0]) and not options.token:
-        raise ValueError(
-            f"--api {options.api} can be reached from other machines and nobody needs to know a secret; "
-            "give --token too, or listen on 127.0.0.1"
-        )
+    listen, (api_host, _) = split_address(options.listen), split_address(options.api)
+    _check_addresses(options)
     settings = read_settings(options.settings) if options.settings else {}
     options.data_dir.mkdir(parents=True, exist_ok=True)
     clock, rng = SystemClock(), Random()
@@ -415,10 +414,8 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     platform_log.configure(options.data_dir / "logs")
     seed_settings(store, {"config-domain": {options.domain: ""}, **settings})
 
-    sockets, api_sockets = bind(*listen), bind(*api_address)
-    for sock in (*sockets, *api_sockets):
-        stack.callback(sock.close)
-    port, api_port = (some[0].getsockname()[1] for some in (sockets, api_sockets))
+    sockets, port = _listen(options.listen, stack)
+    api_sockets, api_port = _listen(options.api, stack)
     bundles = BundleStore(options.data_dir)
     logs = LogStore(options.data_dir / "logs", clock)
     stack.callback(logs.flush)
@@ -448,12 +445,46 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     api = API(
         Backend(store, logs, images, clock, rng, telemetry.metrics.exposition, lambda: ""),
         token=options.token or "",
-        hosts=[api_address[0]],
+        hosts=[api_host],
     )
-    server = await serve(api.app, api_sockets, on_stop=api.close)
+    tls_port = await _serve_tls(options, api, keyring, stack) if options.tls else None
+    server = await serve(api.app, api_sockets, on_stop=api.close, tls_port=tls_port)
     stack.push_async_callback(server.stop)
+    stack.callback(asyncio.create_task(keyring.prepare()).cancel)
     log.info("serving requests on port %d and the API on port %d", port, api_port)
-    return f"minirun is up: requests on http://{listen[0]}:{port}, API on http://{api_address[0]}:{api_port}"
+    return f"minirun is up: requests on http://{listen[0]}:{port}, API on http://{api_host}:{api_port}"
+
+
+def _check_addresses(options: PlatformOptions) -> None:
+    """Raises ValueError: the API can be reached from elsewhere without a secret."""
+    for flag, address in (("--api", options.api), ("--tls", options.tls)):
+        if address and not is_loopback(split_address(address)[0]) and not options.token:
+            raise ValueError(
+                f"{flag} {address} can be reached from other machines and nobody needs to know a secret; "
+                "give --token too, or listen on 127.0.0.1"
+            )
+
+
+def _listen(address: str, stack: contextlib.AsyncExitStack) -> tuple[list[socket.socket], int]:
+    """Listening sockets, closed at the end, and their port."""
+    sockets = bind(*split_address(address))
+    for sock in sockets:
+        stack.callback(sock.close)
+    return sockets, sockets[0].getsockname()[1]
+
+
+async def _serve_tls(
+    options: PlatformOptions, api: API, keyring: Keyring, stack: contextlib.AsyncExitStack
+) -> int:
+    """Serves the API with TLS; returns the port."""
+    assert options.tls
+    sockets, port = _listen(options.tls, stack)
+    certificate = options.data_dir / "api.pem"
+    certificate.touch(mode=0o600)
+    certificate.write_bytes(keyring.certificate([split_address(options.tls)[0]]))
+    server = await serve(api.app, sockets, certificate=certificate)
+    stack.push_async_callback(server.stop)
+    return port
 
 
 def _log_of(logs: LogStore) -> Callable[[InstanceSpec], Log]:

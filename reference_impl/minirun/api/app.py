@@ -25,7 +25,9 @@ from minirun.api.bodies import read_document
 from minirun.api.discovery import Discovery
 from minirun.api.guard import Guard
 from minirun.api.hosts import google_hosts, origin_form
+from minirun.api.iam import IAM
 from minirun.api.images import Images, ImagesAPI
+from minirun.api.keyring import Keyring
 from minirun.api.kubernetes import KubernetesAPI
 from minirun.api.logs import LogsAPI
 from minirun.api.managed import Managed
@@ -33,6 +35,7 @@ from minirun.api.requests import find_target, json_response
 from minirun.api.reviews import REVIEWS, answer
 from minirun.api.status import StatusError
 from minirun.api.tables import table_view
+from minirun.api.tokens import TokensAPI
 from minirun.model.clock import Clock
 from minirun.model.resources import Image, Kind
 from minirun.store.store import Store
@@ -71,7 +74,10 @@ class API:
         self._images = ImagesAPI(backend.images)
         logs = LogsAPI(backend.logs, backend.store, backend.clock)
         self._discovery = Discovery()
-        routes = google_hosts(Managed(self._objects, backend.store))
+        keyring = Keyring(backend.store, backend.clock)
+        tokens = TokensAPI(keyring)
+        routes = google_hosts(Managed(self._objects, backend.store), IAM(backend.store), tokens)
+        routes += tokens.routes
         routes += [Route(path, json_response(body)) for path, body in self._discovery.documents.items()]
         routes += [
             Route("/api", self._root),
@@ -95,7 +101,7 @@ class API:
             Route("/{path:path}", self._resource, methods=METHODS),
         ]
         app = Starlette(routes=routes, exception_handlers={StatusError: _refused})
-        self.app: ASGIApp = Guard(origin_form(app), token, hosts)
+        self.app: ASGIApp = Guard(origin_form(app), keyring.caller, token, hosts)
 
     def close(self) -> None:
         """Ends open watches; the server calls it when it stops."""

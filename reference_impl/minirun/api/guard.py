@@ -7,13 +7,16 @@ must be of a JSON type, which no HTML form can send. There are no CORS headers.
 
 import hmac
 import ipaddress
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from minirun.api.requests import CALLER
 from minirun.api.status import StatusError, unsupported_media_type
+from minirun.identity.invoker import bearer
 
+OPEN = ("/token", "/oauth2/v3/certs")  # what is asked there is signed, or public
 WRITES = ("POST", "PUT", "PATCH")
 JSON_TYPES = (
     "application/json",
@@ -30,21 +33,35 @@ class Guard:
 
     Args:
         app: what is guarded.
+        caller: whose a bearer token of our own issuer is, or None; what is behind finds it in the scope.
         token: the bearer token that every request must show; empty where the API binds loopback only.
         hosts: names of this server besides loopback names and `*.googleapis.com`.
     """
 
-    def __init__(self, app: ASGIApp, token: str = "", hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        caller: Callable[[str], str | None],
+        token: str = "",
+        hosts: Collection[str] = (),
+    ) -> None:
         self._app = app
+        self._caller = caller
         self._token = token.encode()
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        refusal = self.refusal(scope["method"], Headers(scope=scope)) if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        headers = Headers(scope=scope)
+        shown = bearer(headers.get("authorization", ""))
+        if shown.count(".") == 2 and (caller := self._caller(shown)) is not None:
+            scope[CALLER] = caller
+        refusal = self._refusal(scope, headers, shown)
         app = self._app if refusal is None else refusal.response()
-        await app(scope, receive, send)
+        return await app(scope, receive, send)
 
-    def refusal(self, method: str, headers: Headers) -> StatusError | None:
+    def _refusal(self, scope: Scope, headers: Headers, shown: str) -> StatusError | None:
         """Why a request is refused, or None."""
         host = headers.get("host", "")
         if not self._is_ours(host):
@@ -55,12 +72,13 @@ class Guard:
             return StatusError(
                 403, f'requests from the web origin "{origin}" are refused; use the API from a program'
             )
-        if self._token:
-            scheme, _, shown = headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip().encode(), self._token):
-                return StatusError(401, "Unauthorized: send Authorization: Bearer TOKEN")
+        if scope["path"] in OPEN:
+            return None
+        is_known = CALLER in scope or hmac.compare_digest(shown.encode(), self._token)
+        if self._token and not is_known:
+            return StatusError(401, "Unauthorized: send Authorization: Bearer TOKEN")
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if method in WRITES and media_type not in JSON_TYPES:
+        if scope["method"] in WRITES and media_type not in JSON_TYPES:
             return unsupported_media_type(JSON_TYPES)
         return None
 

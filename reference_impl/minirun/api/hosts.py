@@ -12,8 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minirun.api.cloudrun import CloudRunV1
 from minirun.api.google import refused
+from minirun.api.iam import IAM
 from minirun.api.managed import Managed
 from minirun.api.status import StatusError
+from minirun.api.tokens import TokensAPI
 
 
 def google_app(routes: Sequence[BaseRoute]) -> ASGIApp:
@@ -21,10 +23,14 @@ def google_app(routes: Sequence[BaseRoute]) -> ASGIApp:
     return Starlette(routes=routes, exception_handlers={StatusError: refused, HTTPException: refused})
 
 
-def google_hosts(managed: Managed) -> list[BaseRoute]:
+def google_hosts(managed: Managed, iam: IAM, tokens: TokensAPI) -> list[BaseRoute]:
     """The routes by host; a name that is not Google's passes them by."""
-    run = google_app(CloudRunV1(managed).routes)
-    return [Host("run.googleapis.com", run), Host("{region}-run.googleapis.com", run)]
+    run = google_app([*iam.routes, *CloudRunV1(managed).routes])
+    return [
+        Host("run.googleapis.com", run),
+        Host("{region}-run.googleapis.com", run),
+        Host("iamcredentials.googleapis.com", google_app(tokens.impersonation)),
+    ]
 
 
 def origin_form(app: ASGIApp) -> ASGIApp:

@@ -1,14 +1,18 @@
-"""The platform's two keys: the issuer's, and that of the account that owns every project here.
+"""The platform's keys: the issuer's, that of the account that owns every project here, and its CA's.
 
 They are Secrets of `knative-serving`, made once. The account's key is what `minirun gcloud` gives to gcloud
 as the key file of a service account. Counterparts: Google's signing keys; a service account's key.
 """
 
 import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
+from minirun.identity.account import ACCOUNT_SECRET, AUTHORITY_SECRET, ISSUER_SECRET, OWNER, PEM
+from minirun.identity.certificates import make_authority, make_certificate
 from minirun.identity.keys import BadTokenError, Key, key_of, make_pem
-from minirun.identity.tokens import ACCESS, OWNER, Issuer, check_times
+from minirun.identity.tokens import ACCESS, Issuer, check_times
 from minirun.model.clock import Clock
 from minirun.model.meta import ObjectMeta
 from minirun.model.resources import Secret
@@ -16,15 +20,13 @@ from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.store.errors import AlreadyExistsError
 from minirun.store.store import Store
 
-ISSUER_SECRET, ACCOUNT_SECRET = "minirun-issuer", "minirun-account"
-PEM: Final = "key.pem"
 SELF_SIGNED: Final = (
     "https://run.googleapis.com/"  # the audience of tokens that client libraries sign themselves
 )
 
 
 class Keyring:
-    """The platform's two keys.
+    """The platform's keys.
 
     Args:
         store: keeps them.
@@ -39,7 +41,7 @@ class Keyring:
         """Makes the keys that are not there, off the loop."""
         for name in (ISSUER_SECRET, ACCOUNT_SECRET):
             if self._store.find(Secret, SYSTEM_NAMESPACE, name) is None:
-                self._keep(name, await asyncio.to_thread(make_pem))
+                self._keep(name, {PEM: await asyncio.to_thread(make_pem)})
 
     def issuer(self) -> Issuer:
         """Makes and checks tokens."""
@@ -47,6 +49,20 @@ class Keyring:
         if self._issuer is None or self._issuer.key is not key:
             self._issuer = Issuer(key, self.clock)
         return self._issuer
+
+    def certificate(self, hosts: Sequence[str]) -> bytes:
+        """A certificate for the API and its key, as PEM, signed by the platform's own authority.
+
+        Args:
+            hosts: names and addresses of the API besides loopback.
+        """
+        now = datetime.fromtimestamp(self.clock.unix_ns() / 1e9, UTC)
+        secret = self._store.find(Secret, SYSTEM_NAMESPACE, AUTHORITY_SECRET)
+        if secret is None:
+            key, certificate = make_authority(now)
+            secret = self._keep(AUTHORITY_SECRET, {"tls.key": key, "tls.crt": certificate})
+        authority = secret.data["tls.key"], secret.data["tls.crt"]
+        return b"".join(make_certificate(authority, now, hosts))
 
     @property
     def account(self) -> Key:
@@ -68,31 +84,12 @@ class Keyring:
         return OWNER if claims.get("aud") == SELF_SIGNED else None
 
     def _key(self, name: str) -> Key:
-        secret = self._store.find(Secret, SYSTEM_NAMESPACE, name) or self._keep(name, make_pem())
+        secret = self._store.find(Secret, SYSTEM_NAMESPACE, name) or self._keep(name, {PEM: make_pem()})
         return key_of(secret.data[PEM])
 
-    def _keep(self, name: str, pem: bytes) -> Secret:
+    def _keep(self, name: str, data: dict[str, bytes]) -> Secret:
         meta = ObjectMeta(name=name, namespace=SYSTEM_NAMESPACE)
         try:
-            return self._store.create(Secret(metadata=meta, type="Opaque", data={PEM: pem}))
+            return self._store.create(Secret(metadata=meta, type="Opaque", data=data))
         except AlreadyExistsError:  # made meanwhile
             return self._store.get(Secret, SYSTEM_NAMESPACE, name)
-
-
-def key_file(pem: str, project: str, token_uri: str) -> dict[str, str]:
-    """The owner's key as a service account's key file.
-
-    Args:
-        pem: the private key.
-        project: the default project of who uses it.
-        token_uri: where it is changed for tokens: `http://API/token`.
-    """
-    return {
-        "type": "service_account",
-        "project_id": project,
-        "private_key_id": key_of(pem.encode()).id,
-        "private_key": pem,
-        "client_email": OWNER,
-        "client_id": "100000000000000000000",
-        "token_uri": token_uri,
-    }

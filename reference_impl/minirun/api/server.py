@@ -8,9 +8,12 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from minirun.api.connect import protocol
 
 GRACE_SECONDS = 0.3
 
@@ -52,7 +55,12 @@ class APIServer:
 
 
 async def serve(
-    app: ASGIApp, sockets: Sequence[socket.socket], on_stop: Callable[[], None] = lambda: None
+    app: ASGIApp,
+    sockets: Sequence[socket.socket],
+    on_stop: Callable[[], None] = lambda: None,
+    *,
+    tls_port: int | None = None,
+    certificate: Path | None = None,
 ) -> APIServer:
     """Starts a server and returns it when it accepts requests; `stop` ends it.
 
@@ -60,9 +68,18 @@ async def serve(
         app: the app to serve.
         sockets: listening sockets; closed at the end.
         on_stop: ends open streams (watches) as soon as stopping begins.
+        tls_port: where a tunnel to this machine's own name leads (CONNECT).
+        certificate: a PEM file with the certificate and its key, to serve TLS.
     """
     config = uvicorn.Config(
-        app, lifespan="off", access_log=False, log_config=None, ws="none", server_header=False
+        app,
+        http=protocol(tls_port),
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        ws="none",
+        server_header=False,
+        ssl_certfile=certificate,
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve(list(sockets)))

@@ -38,6 +38,12 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     ),
     "top": ("observe", "Watch instances, concurrency and requests of all revisions.", "-n default"),
     "demo": ("demo", "See it all in a minute: deploy, scale, split, roll back, sleep, wake.", ""),
+    "gcloud": (
+        "gcloud",
+        "Run gcloud against this platform, with a configuration of its own.",
+        "run deploy hello --image hello --allow-unauthenticated",
+        "run services list",
+    ),
     "replay": ("tools", "Replay recorded vectors and count what differs.", "scale.jsonl breaker.jsonl.gz"),
     "simulate": (
         "tools",

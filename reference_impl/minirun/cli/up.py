@@ -6,15 +6,20 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import click
 from platformdirs import user_data_path
 
+if TYPE_CHECKING:
+    from minirun.platform import PlatformOptions
+
 FOLDER = click.Path(path_type=Path)
 
 
-def _address(_: click.Context, __: click.Parameter, value: str) -> str:
+def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+    if value is None:
+        return None
     host, _colon, port = value.rpartition(":")
     if not (host and port.isdigit() and int(port) < 65_536):
         raise click.BadParameter(f"{value!r} is given, HOST:PORT is expected, as in 127.0.0.1:8080")
@@ -24,6 +29,7 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 @click.command()
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, callback=_address, help="Requests.")
 @click.option("--api", default="127.0.0.1:8081", show_default=True, callback=_address, help="API.")
+@click.option("--tls", callback=_address, help="The API with TLS too, under a CA of its own.")
 @click.option("--data-dir", type=FOLDER, default=user_data_path("minirun"), help="Where everything is kept.")
 @click.option("--domain", default="localhost", show_default=True, help="Services are NAME.NAMESPACE.DOMAIN.")
 @click.option(
@@ -50,7 +56,7 @@ def up(**options: object) -> None:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise click.ClickException(str(error)) from None
-        raise click.ClickException(taken({"--listen": how.listen, "--api": how.api})) from None
+        raise click.ClickException(taken(_flags(how))) from None
 
 
 async def _until_signal(platform: Coroutine[object, object, None]) -> None:
@@ -69,6 +75,11 @@ async def _until_signal(platform: Coroutine[object, object, None]) -> None:
         await task
     except asyncio.CancelledError:
         pass
+
+
+def _flags(how: "PlatformOptions") -> dict[str, str]:
+    flags = {"--listen": how.listen, "--api": how.api, "--tls": how.tls}
+    return {flag: address for flag, address in flags.items() if address}
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

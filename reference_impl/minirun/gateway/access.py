@@ -13,6 +13,7 @@ from typing import Final
 
 from minirun.gateway.base import Admit
 from minirun.gateway.heads import Refusal, RequestHead
+from minirun.identity.account import OWNER
 from minirun.identity.invoker import (
     ANONYMOUS,
     NO_INVOKER,
@@ -24,7 +25,7 @@ from minirun.identity.invoker import (
     page,
 )
 from minirun.identity.keys import BadTokenError
-from minirun.identity.tokens import OWNER, Issuer
+from minirun.identity.tokens import Issuer
 from minirun.model.resources import Binding, IAMPolicy, Service
 from minirun.store.store import Store
 

@@ -14,8 +14,6 @@ from minirun.model.clock import SECOND_NS, Clock
 
 ISSUERS: Final = ("https://accounts.google.com", "accounts.google.com")
 LIFETIME_SECONDS: Final = 3600
-OWNER: Final = "owner@minirun.localhost"
-"""Who owns every project here, and so may invoke every Service: the account of the self-made key."""
 ACCESS: Final = "minirun:access"  # the audience of access tokens: no Service has it
 CLOCK_SKEW_SECONDS: Final = 10
 KEPT: Final = 1024

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from minirun.identity.account import OWNER
 from minirun.identity.keys import BadTokenError, Key, key_of, make_pem
-from minirun.identity.tokens import ISSUERS, OWNER, Issuer
+from minirun.identity.tokens import ISSUERS, Issuer
 from minirun.model.clock import SECOND_NS
 
 URL = "http://hello-uc.a.run.localhost:8080"
