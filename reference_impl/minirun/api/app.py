@@ -101,7 +101,7 @@ class API:
             Route("/{path:path}", self._resource, methods=METHODS),
         ]
         app = Starlette(routes=routes, exception_handlers={StatusError: _refused})
-        self.app: ASGIApp = Guard(origin_form(app), keyring.caller, token, hosts)
+        self.app: ASGIApp = Guard(origin_form(app), token, hosts, keyring.caller)
 
     def close(self) -> None:
         """Ends open watches; the server calls it when it stops."""

@@ -33,17 +33,17 @@ class Guard:
 
     Args:
         app: what is guarded.
-        caller: whose a bearer token of our own issuer is, or None; what is behind finds it in the scope.
         token: the bearer token that every request must show; empty where the API binds loopback only.
         hosts: names of this server besides loopback names and `*.googleapis.com`.
+        caller: whose a bearer token of our own issuer is, or None; what is behind finds it in the scope.
     """
 
     def __init__(
         self,
         app: ASGIApp,
-        caller: Callable[[str], str | None],
         token: str = "",
         hosts: Collection[str] = (),
+        caller: Callable[[str], str | None] = lambda token: None,
     ) -> None:
         self._app = app
         self._caller = caller

@@ -97,11 +97,11 @@ def write_configuration(folder: Path, api: str, pem: str) -> bool:
     return True
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--print-env", is_flag=True, help="Print the environment for a shell's eval instead.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def gcloud(print_env: bool, arguments: tuple[str, ...]) -> None:
-    """Every argument is gcloud's own. Its own configuration is not touched."""
+    """Every argument is gcloud's own. The configuration that you have is not touched."""
     program = shutil.which("gcloud")
     if program is None:
         raise click.ClickException(
