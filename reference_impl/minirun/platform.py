@@ -35,7 +35,7 @@ from minirun.images.builder import build as build_image
 from minirun.images.bundle import BundleStore
 from minirun.images.bundle import Image as Bundle
 from minirun.model.clock import Clock, SystemClock
-from minirun.model.labels import CONFIGURATION, SERVICE
+from minirun.model.labels import CONFIGURATION, PORT_ANNOTATION, SERVICE
 from minirun.model.meta import ObjectMeta, Resource
 from minirun.model.profiles import profile_of
 from minirun.model.resources import ConfigMap, Deployment, Namespace, Pod, Revision
@@ -511,7 +511,8 @@ def _forget(router: Router, gateway: Gateway, metrics: Metrics, logs: LogStore) 
     def forget(event: Event) -> None:
         old, new = event.old, event.object
         if isinstance(new, Pod) and isinstance(old, Pod) and is_ready(old) and not is_ready(new):
-            gateway.drop_endpoint(endpoint_of(old))
+            if PORT_ANNOTATION in old.metadata.annotations:  # a task's Pod serves nothing
+                gateway.drop_endpoint(endpoint_of(old))
         elif event.type == "DELETED" and isinstance(new, Revision):
             router.forget(*new.key)
             metrics.remove_revision(*new.key)

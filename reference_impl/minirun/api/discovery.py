@@ -77,7 +77,7 @@ def _group(group: str, versions: list[str]) -> dict[str, object]:
 def _verbs(kind: Kind) -> list[str]:
     if kind in REVIEWS:
         return ["create"]
-    return sorted(READ if kind.read_only else READ + WRITE)
+    return sorted(READ + ("delete",) * kind.deletable if kind.read_only else READ + WRITE)
 
 
 def _of(group_version: str) -> list[Kind]:

@@ -21,7 +21,7 @@ from minirun.api.watching import Watching, WatchOptions
 from minirun.api.writing import Writing
 from minirun.model.clock import Clock
 from minirun.model.meta import Resource, with_meta
-from minirun.model.resources import Kind, Namespace, Pod
+from minirun.model.resources import Kind, Namespace
 from minirun.store.store import Store
 
 
@@ -64,8 +64,8 @@ class KubernetesAPI:
     async def handle(self, request: Request, target: Target) -> Response:
         """Answers one request. Raises StatusError."""
         verb = self._verbs.get((request.method, bool(target.name)))
-        restarts_pod = request.method == "DELETE" and target.kind.type is Pod and target.name
-        not_written = target.kind.read_only and request.method != "GET" and not restarts_pod
+        deletes = request.method == "DELETE" and target.kind.deletable and target.name
+        not_written = target.kind.read_only and request.method != "GET" and not deletes
         if verb is None or not_written or (target.subresource and request.method == "DELETE"):
             raise StatusError(
                 405,

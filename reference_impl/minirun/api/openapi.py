@@ -216,7 +216,7 @@ def _at(kind: Kind, path: str, verbs: list[Verb]) -> Schema:
     here: Schema = {
         verb.method: _operation(kind, path, verb)
         for verb in verbs
-        if not kind.read_only or verb.method == "get" or (kind.kind, verb.action) == ("Pod", "delete")
+        if not kind.read_only or verb.method == "get" or (kind.deletable and verb.action == "delete")
     }
     if inside:
         here["parameters"] = [{"name": n, "in": "path", "required": True, "schema": _TEXT} for n in inside]

@@ -14,6 +14,7 @@ from minirun.control import (
     deployment,
     endpoints,
     garbage,
+    job,
     revision,
     route,
     serverlessservice,
@@ -25,16 +26,18 @@ from minirun.control.instances import Kubelet, remove_leftovers
 from minirun.control.measure import Meter, wake
 from minirun.control.queue import Reconcile, WorkQueue
 from minirun.control.revision import failure_of
-from minirun.model.labels import CONFIGURATION, REVISION, ROUTES
+from minirun.model.labels import CANCELLED_ANNOTATION, CONFIGURATION, REVISION, ROUTES
 from minirun.model.meta import Resource
 from minirun.model.resources import (
     KINDS,
     Configuration,
+    Job,
     Namespace,
     Pod,
     PodAutoscaler,
     Revision,
     Route,
+    Task,
     type_name_of,
 )
 from minirun.model.settings import SYSTEM_NAMESPACE
@@ -51,6 +54,9 @@ RECONCILERS: Final[dict[str, Reconcile]] = {
     "PodAutoscaler": autoscale.reconcile,
     "ServerlessService": serverlessservice.reconcile,
     "Deployment": deployment.reconcile,
+    "Job": job.reconcile_job,
+    "Execution": job.reconcile_execution,
+    "Task": job.reconcile_task,
     "Endpoints": endpoints.reconcile,
     "RevisionGC": garbage.collect_revisions,
     "Cascade": garbage.cascade,
@@ -108,6 +114,13 @@ def revision_of_failed(ctx: Context, event: Event) -> Iterable[Key]:
         yield from labelled("Revision", REVISION)(ctx, event)
 
 
+def tasks_of_cancelled(ctx: Context, event: Event) -> Iterable[Key]:
+    """The Tasks of an Execution that somebody wants to end."""
+    meta = event.object.metadata
+    if CANCELLED_ANNOTATION in meta.annotations and event.type != "DELETED":
+        yield from (Key("Task", *task.key) for task in ctx.store.dependents(meta.uid, Task))
+
+
 def named(reconciler: str) -> Find:
     """The object's own name, for another reconciler."""
     return lambda ctx, event: (Key(reconciler, *event.object.key),)
@@ -127,8 +140,9 @@ def users_of_settings(ctx: Context, event: Event) -> Iterable[Key]:
         yield from (Key(reconciler, *each.key) for each in ctx.store.select(kind))
 
 
-def revisions_without_image(ctx: Context, event: Event) -> Iterable[Key]:
-    """The revisions that may have waited for this image."""
+def users_of_image(ctx: Context, event: Event) -> Iterable[Key]:
+    """The revisions that may have waited for this image, and all Jobs: they see the latest one."""
+    yield from (Key("Job", *each.key) for each in ctx.store.select(Job))
     for each in ctx.store.select(Revision):
         if not each.status.container_statuses:
             yield Key("Revision", *each.key)
@@ -152,7 +166,10 @@ WATCHES: Final[dict[str, tuple[Find, ...]]] = {
     "Deployment": (itself, owner),
     "Pod": (itself, labelled("Endpoints", REVISION), owner, revision_of_failed),
     "ConfigMap": (users_of_settings,),
-    "Image": (revisions_without_image,),
+    "Job": (itself,),
+    "Execution": (itself, tasks_of_cancelled, owner),
+    "Task": (itself, owner),
+    "Image": (users_of_image,),
     "Namespace": (itself,),
 }
 """Who is reconciled after a change of an object of each kind, the most urgent first."""

@@ -19,7 +19,17 @@ from minirun.control.environment import CONFIG_ERROR, Configs, environment
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, TRUE
 from minirun.model.durations import parse_duration
-from minirun.model.labels import CONFIGURATION, IDENTITY_ANNOTATION, PORT_ANNOTATION, REVISION, SERVICE
+from minirun.model.labels import (
+    CONFIGURATION,
+    EXECUTION,
+    IDENTITY_ANNOTATION,
+    JOB,
+    PORT_ANNOTATION,
+    REVISION,
+    SERVICE,
+    TASK_ATTEMPT,
+    TASK_INDEX,
+)
 from minirun.model.meta import Condition, replace, rfc3339, with_meta
 from minirun.model.profiles import profile_of
 from minirun.model.quantity import whole
@@ -37,6 +47,12 @@ from minirun.runtime.base import InstanceSpec, InstanceState, Probe, Stage
 from minirun.runtime.instance import Instance
 
 STARTED_ANNOTATION, READY_ANNOTATION = "minirun.dev/started-unix-ns", "minirun.dev/ready-unix-ns"
+# The labels of a task's Pod that Cloud Logging has on each of its entries, by the names that it has there.
+LOG_LABELS = {
+    EXECUTION: "run.googleapis.com/execution_name",
+    TASK_INDEX: "run.googleapis.com/task_index",
+    TASK_ATTEMPT: "run.googleapis.com/task_attempt",
+}
 TERMINATION_GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL, as on Cloud Run
 
 
@@ -107,6 +123,11 @@ def make_instance_spec(pod: Pod, progress_deadline_ns: int) -> InstanceSpec:
         startup=make_probe(container.startup_probe, port),
         termination_grace_seconds=TERMINATION_GRACE_SECONDS,
         progress_deadline_seconds=progress_deadline_ns / SECOND_NS,
+        runs_once=pod.spec.restart_policy == "Never",
+        active_deadline_seconds=pod.spec.active_deadline_seconds,
+        job=meta.labels.get(JOB, ""),
+        execution=meta.labels.get(EXECUTION, ""),
+        log_labels=tuple((LOG_LABELS[k], v) for k, v in meta.labels.items() if k in LOG_LABELS),
     )
 
 

@@ -9,12 +9,13 @@ from typing import Final, TypeVar
 
 from msgspec import UNSET
 
-from minirun.model.labels import CREATOR, LAST_MODIFIER
+from minirun.model.labels import CREATOR, LAST_MODIFIER, RUN_CREATOR, RUN_LAST_MODIFIER
 from minirun.model.meta import Resource, replace, with_meta
 from minirun.model.resources import (
     Configuration,
     ConfigurationSpec,
     Container,
+    Job,
     Namespace,
     Probe,
     Quantity,
@@ -31,6 +32,8 @@ from minirun.model.resources import (
 from minirun.model.settings import DefaultsSettings
 
 R = TypeVar("R", bound=Resource)
+DEFAULT_MAX_RETRIES: Final = 3
+DEFAULT_TASK_TIMEOUT_SECONDS: Final = 600
 USER_CONTAINER: Final = "user-container"
 
 
@@ -45,6 +48,8 @@ def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -
     """
     if isinstance(new, Secret):
         return _default_secret(new)  # type: ignore[return-value]  # of the type that came
+    if isinstance(new, Job):
+        return _default_job(new, old, settings, user)  # type: ignore[return-value]
     if isinstance(new, Namespace):
         return replace(new, spec=old.spec if isinstance(old, Namespace) else Namespace().spec)
     spec = getattr(new, "spec", None)
@@ -70,6 +75,33 @@ def _default_secret(new: Secret) -> Secret:
     text = {} if new.string_data is UNSET else new.string_data
     data = new.data | {key: value.encode() for key, value in text.items()}
     return replace(new, type=new.type or "Opaque", data=data, string_data=UNSET)
+
+
+def _default_job(new: Job, old: Resource | None, settings: DefaultsSettings, user: str) -> Job:
+    """A Job with Cloud Run's counts and timeout (run/docs/create-jobs) filled in, and signed."""
+    execution = new.spec.template.spec
+    task = execution.template.spec
+    task = replace(
+        task,
+        max_retries=DEFAULT_MAX_RETRIES if task.max_retries is None else task.max_retries,
+        timeout_seconds=str(task.timeout_seconds or DEFAULT_TASK_TIMEOUT_SECONDS),
+        containers=[
+            replace(
+                c,
+                name=c.name or (f"{USER_CONTAINER}-{index}" if index else USER_CONTAINER),
+                resources=_default_resources(c.resources or ResourceRequirements(), settings),
+            )
+            for index, c in enumerate(task.containers)
+        ],
+    )
+    count = 1 if execution.task_count is None else execution.task_count
+    execution = replace(execution, task_count=count, template=replace(execution.template, spec=task))
+    spec = replace(new.spec, template=replace(new.spec.template, spec=execution))
+    signature = {} if isinstance(old, Job) and old.spec == spec else {RUN_LAST_MODIFIER: user}
+    kept = old.metadata.annotations if old else {RUN_CREATOR: user}
+    kept = {key: kept[key] for key in (RUN_CREATOR, RUN_LAST_MODIFIER) if key in kept}
+    signed = with_meta(new, annotations=new.metadata.annotations | kept | signature)
+    return replace(signed, spec=spec)
 
 
 def _default_target(target: TrafficTarget) -> TrafficTarget:

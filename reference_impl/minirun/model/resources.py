@@ -1,9 +1,10 @@
-"""The kinds: Service → Configuration + Route → Revision → PodAutoscaler, ServerlessService, Deployment → Pod.
+"""The kinds: Service → Configuration + Route → Revision → PodAutoscaler, ServerlessService, Deployment → Pod,
+and Job → Execution → Task → Pod.
 
 Shapes and words are those of serving.knative.dev/v1, the internal autoscaling and networking groups of
-Knative, apps/v1 and core/v1. Only the fields that minirun honours are here, so a field that is missing here
-is unknown and is refused or dropped at the door. `KINDS` at the end is the one table from which the API,
-the store and the commands work.
+Knative, apps/v1, core/v1 and run.googleapis.com/v1. Only the fields that minirun honours are here, so a field
+that is missing here is unknown and is refused or dropped at the door. `KINDS` at the end is the one table
+from which the API, the store and the commands work.
 """
 
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from minirun.model.meta import Condition, ObjectMeta, OwnerReference, Part, Reso
 SERVING = "serving.knative.dev/v1"
 AUTOSCALING = "autoscaling.internal.knative.dev/v1alpha1"
 NETWORKING = "networking.internal.knative.dev/v1alpha1"
+RUN = "run.googleapis.com/v1"
 MINIRUN = "minirun.dev/v1"
 
 Quantity = str | int | float
@@ -471,11 +473,15 @@ class LabelSelector(Part, frozen=True):
 
 
 class PodSpec(Part, frozen=True):
+    """With `restart_policy` Never, the containers run once, for at most `active_deadline_seconds`."""
+
     containers: list[Container] = []
     volumes: list[Volume] = []
     service_account_name: str = ""
     node_name: str = ""
     termination_grace_period_seconds: int | None = None
+    restart_policy: str = ""
+    active_deadline_seconds: int | None = None
 
 
 class PodTemplate(Part, frozen=True):
@@ -779,6 +785,127 @@ class Ingress(Resource, frozen=True):
     status: Status = Status()
 
 
+# --- run.googleapis.com/v1: work that ends -------------------------------------------------------------
+
+
+class TaskSpec(Part, frozen=True):
+    """What a task runs. `timeout_seconds` is for each attempt; clients write it as text or as a number."""
+
+    containers: list[Container] = []
+    max_retries: int | None = None
+    timeout_seconds: str | int | None = None
+    service_account_name: str = ""
+    node_selector: dict[str, str] = {}
+    volumes: list[Volume] = []
+
+
+class TaskTemplate(Part, frozen=True):
+    spec: TaskSpec = TaskSpec()
+
+
+class ExecutionSpec(Part, frozen=True):
+    """`task_count` tasks, of which at most `parallelism` run at a time; 0 is no limit."""
+
+    task_count: int | None = None
+    parallelism: int | None = None
+    template: TaskTemplate = TaskTemplate()
+
+
+class ExecutionTemplate(Part, frozen=True):
+    metadata: ObjectMeta = ObjectMeta()
+    spec: ExecutionSpec = ExecutionSpec()
+
+
+class JobSpec(Part, frozen=True):
+    """`start_execution_token` and `run_execution_token`: suffix of an Execution that is to be made.
+
+    The Job is Ready when that Execution has started, or has completed.
+    """
+
+    template: ExecutionTemplate = ExecutionTemplate()
+    start_execution_token: str = ""
+    run_execution_token: str = ""
+
+
+class ExecutionReference(Part, frozen=True):
+    """`completion_status`: EXECUTION_ and SUCCEEDED, FAILED, RUNNING, PENDING or CANCELLED."""
+
+    name: str = ""
+    creation_timestamp: str = ""
+    completion_timestamp: str = ""
+    completion_status: str = ""
+
+
+class JobStatus(Status, frozen=True):
+    execution_count: int = 0
+    latest_created_execution: ExecutionReference | None = None
+
+
+class Job(Resource, frozen=True):
+    """What to run; each run of it is an Execution."""
+
+    api_version: str = RUN
+    kind: str = "Job"
+    spec: JobSpec = JobSpec()
+    status: JobStatus = JobStatus()
+
+
+class ExecutionStatus(Status, frozen=True):
+    """How many tasks are in which state, and the image that each container's was pinned to."""
+
+    start_time: str = ""
+    completion_time: str = ""
+    running_count: int = 0
+    succeeded_count: int = 0
+    failed_count: int = 0
+    cancelled_count: int = 0
+    retried_count: int = 0
+    log_uri: str = ""
+    container_statuses: list[ContainerStatus] = []
+
+
+class Execution(Resource, frozen=True):
+    """One run of a Job: its spec is the Job's at the time it was made."""
+
+    api_version: str = RUN
+    kind: str = "Execution"
+    spec: ExecutionSpec = ExecutionSpec()
+    status: ExecutionStatus = ExecutionStatus()
+
+
+class AttemptStatus(Part, frozen=True):
+    """google.rpc.Status: a canonical code (0 is OK) and a sentence."""
+
+    code: int = 0
+    message: str = ""
+
+
+class TaskAttemptResult(Part, frozen=True):
+    exit_code: int | None = None
+    status: AttemptStatus = AttemptStatus()
+
+
+class TaskStatus(Status, frozen=True):
+    index: int = 0
+    start_time: str = ""
+    completion_time: str = ""
+    retried: int = 0
+    last_attempt_result: TaskAttemptResult | None = None
+    log_uri: str = ""
+
+
+class Task(Resource, frozen=True):
+    """One of an Execution's tasks; each attempt at it is a Pod."""
+
+    api_version: str = RUN
+    kind: str = "Task"
+    spec: TaskSpec = TaskSpec()
+    status: TaskStatus = TaskStatus()
+
+
+# --- minirun's own -------------------------------------------------------------------------------------
+
+
 class ImageSpec(Part, frozen=True):
     """A bundle that the process runtime can start; `name` of the object is derived from the reference."""
 
@@ -817,7 +944,8 @@ class IAMPolicy(Resource, frozen=True):
 class Kind(NamedTuple):
     """A row of the table of kinds. `type.kind` and `type.api_version` have constant defaults.
 
-    `subresources`: the name of each and its verbs. `singular` is what clients may say for one object.
+    `subresources`: the name of each and its verbs. `read_only`: the platform makes such objects, nobody else;
+    `deletable`: anybody may still delete them. `singular` is what clients may say for one object.
     """
 
     type: type[Resource]
@@ -826,6 +954,7 @@ class Kind(NamedTuple):
     namespaced: bool = True
     categories: tuple[str, ...] = ()
     read_only: bool = False
+    deletable: bool = False
     subresources: Mapping[str, tuple[str, ...]] = {}
 
     @property
@@ -861,12 +990,13 @@ def _default(type_: type[Resource], field: str) -> str:
 
 _KNATIVE = ("all", "knative", "serving")
 _AUTOSCALING, _NETWORKING = ("knative-internal", "autoscaling"), ("knative-internal", "networking")
+_RUN = ("run",)
 _STATUS: Final = {"status": ("get", "patch", "update")}
 _LOG: Final = {"log": ("get",)}
 KINDS: Final[tuple[Kind, ...]] = (
     Kind(Namespace, "namespaces", ("ns",), namespaced=False),
     Kind(Node, "nodes", ("no",), namespaced=False, read_only=True),
-    Kind(Pod, "pods", ("po",), categories=("all",), read_only=True, subresources=_LOG),
+    Kind(Pod, "pods", ("po",), categories=("all",), read_only=True, deletable=True, subresources=_LOG),
     Kind(CoreService, "services", ("svc",), categories=("all",)),
     Kind(ConfigMap, "configmaps", ("cm",)),
     Kind(Secret, "secrets"),
@@ -882,6 +1012,9 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(ServerlessService, "serverlessservices", ("sks",), categories=_NETWORKING, read_only=True),
     Kind(Ingress, "ingresses", ("kingress", "king"), categories=_NETWORKING, read_only=True),
     Kind(IAMPolicy, "iampolicies"),
+    Kind(Job, "jobs", categories=_RUN, subresources=_STATUS),
+    Kind(Execution, "executions", categories=_RUN, read_only=True, deletable=True),
+    Kind(Task, "tasks", categories=_RUN, read_only=True),
     Kind(Image, "images", ("img",), namespaced=False),
 )
 KIND_OF: Final = {kind.type: kind for kind in KINDS}

@@ -28,7 +28,7 @@ from minirun.model.field_errors import (
 )
 from minirun.model.labels import CREATOR, LAST_MODIFIER
 from minirun.model.meta import ObjectMeta, OwnerReference, Resource
-from minirun.model.names import LABEL_1035, QUALIFIED_NAME, SUBDOMAIN_1123, objections
+from minirun.model.names import LABEL_1035, LABEL_1123, QUALIFIED_NAME, SUBDOMAIN_1123, objections
 from minirun.model.pod_validation import check_pod
 from minirun.model.quantity import parse_quantity
 from minirun.model.resources import (
@@ -36,6 +36,7 @@ from minirun.model.resources import (
     Container,
     ContainerPort,
     EnvVar,
+    Job,
     Probe,
     ResourceRequirements,
     Revision,
@@ -51,6 +52,13 @@ GROUP: Final = "serving.knative.dev"
 VISIBILITY: Final = "networking.knative.dev/visibility"
 ROLLOUT_DURATION: Final = "serving.knative.dev/rollout-duration"
 RESERVED_ENV: Final = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
+JOB_ENV: Final = tuple(
+    f"CLOUD_RUN_{name}" for name in ("JOB", "EXECUTION", "TASK_INDEX", "TASK_ATTEMPT", "TASK_COUNT")
+)
+JOB_NAME: Final = LABEL_1035._replace(longest=49)  # so that its Executions and Tasks find names
+MAX_TASKS: Final = 10_000
+MAX_RETRIES: Final = 10
+MAX_TASK_TIMEOUT_SECONDS: Final = 86_400
 RESERVED_PORTS: Final = (8008, 8012, 8013, 8022, 9090, 9091)
 EMAIL: Final = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 PORT_NAMES: Final = ("", "h2c", "http1")
@@ -151,6 +159,8 @@ def _resource(new: Resource, old: Resource | None, rules: Rules) -> Errors:
             yield from _name_change(new.spec.template, old.spec.template)
     if isinstance(new, (Service, Route)):
         yield from _traffic(new.spec.traffic, within_service=isinstance(new, Service))
+    if isinstance(new, Job):
+        yield from _job(new)
     if isinstance(new, Revision):
         if isinstance(old, Revision) and (changes := _differences(old.spec, new.spec)):
             yield FieldError("Immutable fields changed (-old +new)", ("spec",), changes)
@@ -378,6 +388,43 @@ def _readiness(probe: Probe, path: str) -> Errors:
     ):
         if value != 0:
             yield FieldError(f"{name} is disallowed when periodSeconds is zero", (f"{path}.{name}",))
+
+
+# --- jobs ----------------------------------------------------------------------------------------------
+
+
+def _job(job: Job) -> Errors:
+    """Cloud Run's limits of a Job (run/docs/quotas, run/docs/create-jobs)."""
+    name, template = job.metadata.name, job.spec.template
+    for wrong in objections(JOB_NAME, name) if name else ():
+        yield invalid(name, "metadata.name", wrong)
+    path, task = "spec.template.spec", template.spec.template.spec
+    tokens = job.spec.start_execution_token, job.spec.run_execution_token
+    if all(tokens):
+        yield from exactly_one(tokens, ("startExecutionToken", "runExecutionToken"), "spec")
+    for token in filter(None, tokens):
+        if objections(LABEL_1123, f"{name}-{token}"):
+            yield invalid(token, "spec.startExecutionToken" if tokens[0] else "spec.runExecutionToken")
+    here = f"{path}.template.spec"
+    for field_name, value, low, high in (
+        (f"{path}.taskCount", template.spec.task_count, 1, MAX_TASKS),
+        (f"{path}.parallelism", template.spec.parallelism, 0, MAX_TASKS),
+        (f"{here}.maxRetries", task.max_retries, 0, MAX_RETRIES),
+        (f"{here}.timeoutSeconds", task.timeout_seconds, 1, MAX_TASK_TIMEOUT_SECONDS),
+    ):
+        if value is not None and not str(value).lstrip("-").isdecimal():
+            yield invalid(value, field_name, "it is a whole number of seconds")
+        elif value is not None and not low <= int(value) <= high:
+            yield out_of_bounds(value, low, high, field_name)
+    if not task.containers:
+        yield missing(f"{here}.containers")
+    for index, container in enumerate(task.containers):
+        yield from _container(container, f"{here}.containers[{index}]", serving=False)
+        reserved = [variable.name for variable in container.env if variable.name in JOB_ENV]
+        if reserved:
+            details = "These values are automatically set by the system."
+            message = f"The following reserved env names were provided: {', '.join(reserved)}"
+            yield FieldError(message, (f"{here}.containers[{index}].env",), details)
 
 
 # --- traffic -------------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ class InstanceSpec:
     `port` is the declared container port, 0 if none; where instances share the host's ports (the process
     runtime) a free one is chosen in its place. Command and arguments replace the image's, and name
     variables as `$(NAME)`, as in Kubernetes.
+    An instance that `runs_once` serves nothing: it gets no port and no probes, and it is over when its
+    container ends, or after `active_deadline_seconds`. `log_labels` go on each entry of its log.
     """
 
     namespace: str
@@ -71,6 +73,11 @@ class InstanceSpec:
     startup: Probe | None = None
     termination_grace_seconds: float = 10
     progress_deadline_seconds: float = 600
+    runs_once: bool = False
+    active_deadline_seconds: float | None = None
+    job: str = ""
+    execution: str = ""
+    log_labels: tuple[tuple[str, str], ...] = ()
 
 
 class Stage(StrEnum):

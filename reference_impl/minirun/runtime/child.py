@@ -30,7 +30,7 @@ LAST_OUTPUT_SECONDS = 0.5
 class Child(asyncio.SubprocessProtocol):
     """One started process; a `RunningProcess` for the life cycle once `port`, `env` and `cwd` are its own.
 
-    `settled` is done when it is first found healthy or has ended.
+    `settled` is done when it is first found healthy, or has ended, or somebody says so.
     """
 
     host = "127.0.0.1"
@@ -85,7 +85,7 @@ class Child(asyncio.SubprocessProtocol):
         trying = self._execute(probe) if probe.kind == "exec" else probe_network(probe, self.host, self.port)
         seen = await trying
         if seen.ok:
-            self._settle()
+            self.settle()
         return seen
 
     async def _execute(self, probe: Probe) -> ProbeResult:
@@ -118,7 +118,8 @@ class Child(asyncio.SubprocessProtocol):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Says that it is past its start."""
         if not self.settled.done():
             self.settled.set_result(None)
 
@@ -165,4 +166,4 @@ class Child(asyncio.SubprocessProtocol):
         self._transport.close()
         code = self._transport.get_returncode() or 0
         self._ended.set_result(ExitStatus(128 - code if code < 0 else code, self.oom))
-        self._settle()
+        self.settle()

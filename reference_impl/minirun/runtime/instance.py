@@ -3,8 +3,9 @@
 The life cycle is the table `MOVES`; the container comes from a `Runtime`; one task looks after both. As in a
 Pod, the startup probe comes before the readiness probe, which decides on traffic, and the liveness probe,
 which restarts; a container that ends is started again after a pause that grows. An instance that was not
-ready once within its progress deadline is ended for good. Counterpart: the kubelet's pod worker and prober,
-and Knative's fast readiness probing.
+ready once within its progress deadline is ended for good. One that runs once has no probes: it is ready as
+soon as it runs, and gone when its container ends or its time is up. Counterpart: the kubelet's pod worker and
+prober, and Knative's fast readiness probing.
 """
 
 import asyncio
@@ -32,15 +33,22 @@ MOVES: Mapping[Stage, Mapping[str, Stage]] = {
     Stage.STARTING: {
         "pass": Stage.READY,
         "exit": Stage.CRASH_LOOP_BACK_OFF,
+        "finish": Stage.GONE,
         "stop": Stage.DRAINING,
         "deadline": Stage.GONE,
     },
-    Stage.READY: {"fail": Stage.STARTING, "exit": Stage.CRASH_LOOP_BACK_OFF, "stop": Stage.DRAINING},
+    Stage.READY: {
+        "fail": Stage.STARTING,
+        "exit": Stage.CRASH_LOOP_BACK_OFF,
+        "finish": Stage.GONE,
+        "stop": Stage.DRAINING,
+    },
     Stage.CRASH_LOOP_BACK_OFF: {"start": Stage.STARTING, "stop": Stage.GONE, "deadline": Stage.GONE},
-    Stage.DRAINING: {"exit": Stage.GONE},
+    Stage.DRAINING: {"exit": Stage.GONE, "finish": Stage.GONE},
     Stage.GONE: {},
 }
-"""Stage and event give the next stage. "pass" and "fail" are verdicts of the readiness probe."""
+"""Stage and event give the next stage. "pass" and "fail" are verdicts of the readiness probe; the end of the
+container is an "exit", or the "finish" of an instance that runs once."""
 
 FAST_PROBE_SECONDS = 0.002
 SLOW_PROBE_SECONDS = 10.0
@@ -216,12 +224,13 @@ class Instance:
         try:
             process = self._process = await self.runtime.start(self.complete(self.spec), self._on_line)
         except StartError as error:
-            self._move("exit", replace(self.state, reason=error.reason, message=str(error), exit_code=None))
+            failed = replace(self.state, reason=error.reason, message=str(error), exit_code=None)
+            self._move(self._end_event, failed)
             return
         place = replace(self.state, host=process.host, port=process.port, identity=process.identity)
         self._move("", place)
         exited = asyncio.create_task(process.wait())
-        probing = asyncio.create_task(self._probe(process))
+        probing = asyncio.create_task(self._time(process) if self.spec.runs_once else self._probe(process))
         try:
             await asyncio.wait({exited, probing}, return_when=asyncio.FIRST_COMPLETED)
             why = probing.result() if probing.done() else ""
@@ -250,6 +259,21 @@ class Instance:
             task.cancel()
         return f"Liveness probe failed: {seen.detail}"
 
+    async def _time(self, process: RunningProcess) -> str:
+        """Calls it ready at once; returns why it must be ended, when its time is up."""
+        self._judge(True, ProbeResult(ok=True))
+        try:
+            async with asyncio.timeout(self.spec.active_deadline_seconds):
+                await process.wait()
+        except TimeoutError:
+            return f"The container did not end within its {self.spec.active_deadline_seconds:g} s."
+        return ""
+
+    @property
+    def _end_event(self) -> str:
+        """What the end of the container is to the life cycle."""
+        return "finish" if self.spec.runs_once else "exit"
+
     def _judge(self, verdict: bool | None, seen: ProbeResult) -> bool:
         self._seen = seen
         if verdict and self.state.stage is Stage.STARTING:
@@ -265,9 +289,14 @@ class Instance:
     def _has_ended(self, status: ExitStatus, why: str) -> None:
         state = replace(self.state, exit_code=status.code, identity="")
         if self.state.stage is not Stage.DRAINING:
-            reason, message = ("Unhealthy", why) if why else exit_words(status, last_words(self._lines))
+            once = self.spec.runs_once
+            reason, message = exit_words(status, last_words(self._lines))
+            if why:
+                reason, message = "DeadlineExceeded" if once else "Unhealthy", why
+            elif once and status.code == 0:
+                reason = message = ""
             state = replace(state, reason=reason, message=message)
-        self._move("exit", state)
+        self._move(self._end_event, state)
 
     def _miss_deadline(self) -> None:
         state = self.state

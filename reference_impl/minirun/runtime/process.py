@@ -39,7 +39,12 @@ LEFTOVER_LOOKS = 100
 
 
 def contract_env(spec: InstanceSpec, port: int) -> dict[str, str]:
-    """The variables that the container contract promises (cloud.google.com/run/docs/container-contract)."""
+    """The variables that the container contract promises (cloud.google.com/run/docs/container-contract).
+
+    An instance that runs once brings its own; nothing is to listen on a port there.
+    """
+    if spec.runs_once:
+        return {}
     return {
         "PORT": str(port),
         "K_SERVICE": spec.service,
@@ -137,7 +142,7 @@ class ProcessRuntime:
             raise StartError("ContainerMissing", str(error)) from error
         cwd = bundle.folder / spec.working_dir
         with ExitStack() as held:
-            port = held.enter_context(self._claim_port()).getsockname()[1]
+            port = 0 if spec.runs_once else held.enter_context(self._claim_port()).getsockname()[1]
             own = held.enter_context(TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True))
             env = self._environment(spec, bundle, port, own)
             command = [expand(word, env) for word in spec.command] or bundle.command
@@ -150,6 +155,8 @@ class ProcessRuntime:
                 )
                 raise StartError("StartError", message) from error
             child.port, child.memory_limit_bytes = port, spec.memory_limit_bytes
+            if spec.runs_once:
+                child.settle()
             self._children[child] = asyncio.create_task(self._see_off(child, held.pop_all()))
         if child.memory_limit_bytes and self._watching is None:
             self._watching = asyncio.create_task(self._watch_memory(), name="memory limits")

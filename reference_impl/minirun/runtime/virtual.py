@@ -63,11 +63,11 @@ class Profile:
 
     Args:
         start: seconds from its start until it listens.
-        service: seconds that one request takes.
+        service: seconds that one request takes, or all the work of an instance that runs once.
         stop_seconds: from SIGTERM to its end.
         listens: False for an app that runs and never listens.
         start_failure: the probability that it exits with code 1 in place of listening.
-        request_failure: the probability that it answers a request with status 500.
+        request_failure: the probability that it answers a request with status 500, or fails at its work.
     """
 
     start: Distribution
@@ -99,6 +99,9 @@ class VirtualProcess:
     def _booted(self) -> None:
         if self._rng.random() < self._profile.start_failure:
             self.exit(1)
+        elif self.spec.runs_once:
+            failed = self._rng.random() < self._profile.request_failure
+            self._boot = self._call_later(self._profile.service(self._rng), self.exit, int(failed))
         elif self._profile.listens:
             self._listens.set_result(True)
 
