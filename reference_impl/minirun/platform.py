@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import yaml
+import msgspec
 
 from minirun.api.admission import CONFIG_PARSERS
 from minirun.api.app import API, Backend
@@ -36,6 +36,7 @@ from minirun.images.bundle import BundleStore
 from minirun.images.bundle import Image as Bundle
 from minirun.model.clock import Clock, SystemClock
 from minirun.model.labels import CONFIGURATION, PORT_ANNOTATION, SERVICE
+from minirun.model.manifests import read_documents
 from minirun.model.meta import ObjectMeta, Resource
 from minirun.model.profiles import profile_of
 from minirun.model.resources import ConfigMap, Deployment, Namespace, Pod, Revision
@@ -190,19 +191,14 @@ def read_settings(path: Path) -> dict[str, dict[str, str]]:
     Raises:
         ValueError: the file is not YAML, or has something else in it; one sentence.
     """
-    found: dict[str, dict[str, str]] = {}
     try:
-        for document in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-            if document is None:
-                continue
-            if not isinstance(document, dict) or document.get("kind") != "ConfigMap":
-                raise ValueError("it has a document that is no ConfigMap; settings are ConfigMaps only")
-            found[str(document["metadata"]["name"])] = {
-                str(key): str(value) for key, value in (document.get("data") or {}).items()
-            }
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"the settings file {path} can't be used: {error}") from None
-    return found
+        maps = read_documents(path.read_text(encoding="utf-8"))
+        if other := next((item["kind"] for item in maps if item["kind"] != "ConfigMap"), None):
+            raise ValueError(f"holds a {other}; settings are ConfigMaps only")
+        read = [msgspec.convert(item, ConfigMap, strict=False) for item in maps]
+    except (ValueError, msgspec.ValidationError) as error:
+        raise ValueError(f"the settings file {path} {error}") from None
+    return {item.metadata.name: item.data for item in read}
 
 
 class PlatformImages:

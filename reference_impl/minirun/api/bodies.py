@@ -14,19 +14,10 @@ from minirun.api import protobuf
 from minirun.api.requests import JSON
 from minirun.api.status import StatusError, unsupported_media_type
 from minirun.model.decoding import DecodingError, duplicate_fields, parse_json
+from minirun.model.manifests import Loader
 
 YAML: Final = "application/yaml"
 BODY_LIMIT: Final = 3 << 20  # kube-apiserver's
-
-
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # one of two classes
-    """YAML as Kubernetes reads it: a time is text."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    letter: [(tag, pattern) for tag, pattern in rules if tag != "tag:yaml.org,2002:timestamp"]
-    for letter, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def parse_yaml(body: bytes) -> dict[str, object]:
@@ -40,9 +31,9 @@ def parse_yaml(body: bytes) -> dict[str, object]:
     except DecodingError:
         pass
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, Loader=_Loader)):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, Loader=Loader)):
             raise DecodingError("the YAML has aliases (*NAME), which are not accepted here; write them out")
-        return parse_json(msgspec.json.encode(yaml.load(body, Loader=_Loader)))
+        return parse_json(msgspec.json.encode(yaml.load(body, Loader=Loader)))
     except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
         raise DecodingError(f"the body is not a YAML object: {error}") from None
 

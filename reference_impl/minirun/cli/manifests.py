@@ -4,7 +4,7 @@ Applying is kubectl's client-side apply: what was applied last is kept in an ann
 file no longer has is taken away, and a field that only the server set stays (`three_way_patch`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -13,6 +13,7 @@ import msgspec
 from minirun.cli.client import Client, kind_of
 from minirun.cli.common import Output, api_options, connect, dump, wait_ready
 from minirun.model.labels import CREATOR, LAST_APPLIED, LAST_MODIFIER
+from minirun.model.manifests import Document, read_documents
 from minirun.model.meta import ObjectMeta, Resource, replace
 from minirun.model.resources import KINDS, Service
 
@@ -20,8 +21,6 @@ SERVER_MADE = (CREATOR, LAST_MODIFIER, LAST_APPLIED)
 CLIENT_MADE = "client.knative.dev/"
 
 YAML_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
-
-Document = dict[str, object]
 
 
 def three_way_patch(last: Mapping[str, object], new: Mapping[str, object]) -> Document:
@@ -34,25 +33,17 @@ def three_way_patch(last: Mapping[str, object], new: Mapping[str, object]) -> Do
     return patch
 
 
-def documents(path: Path) -> Iterator[Document]:
+def documents(path: Path) -> list[Document]:
     """The objects of a YAML (or JSON) file; a `List` is what it holds.
 
     Raises:
         ClickException: not YAML, or a document that is no object.
     """
-    import yaml
-
     try:
-        with click.open_file(str(path)) as file:
-            parsed = list(yaml.safe_load_all(file))
-    except yaml.YAMLError as error:
-        raise click.ClickException(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    for document in filter(None, parsed):
-        items = document.get("items", [document]) if isinstance(document, dict) else [document]
-        for item in items:
-            if not (isinstance(item, dict) and item.get("kind") and item.get("apiVersion")):
-                raise click.ClickException(f"{path} holds {item!r:.60}, which has no apiVersion and kind")
-            yield item
+        with click.open_file(str(path), encoding="utf-8") as file:
+            return read_documents(file.read())
+    except ValueError as error:
+        raise click.ClickException(f"{path} {error}") from None
 
 
 def apply_document(client: Client, document: Document, namespace: str) -> tuple[Resource, str]:

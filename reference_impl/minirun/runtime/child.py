@@ -100,8 +100,9 @@ class Child(asyncio.SubprocessProtocol):
         return PASSED if code == 0 else ProbeResult(ok=False, detail=f"exit code {code}")
 
     def terminate(self) -> None:
-        if self.alive:
-            self._transport.terminate()
+        with suppress(ProcessLookupError):  # it has ended, and its last output is still awaited
+            if self.alive:
+                self._transport.terminate()
 
     def kill(self) -> None:
         if not self.alive:

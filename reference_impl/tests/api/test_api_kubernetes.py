@@ -222,6 +222,17 @@ async def test_put_of_an_older_version_conflicts(client: httpx.AsyncClient) -> N
         )
 
 
+@pytest.mark.parametrize("params", [{}, {"dryRun": "All"}], ids=["stored", "dry run"])
+async def test_a_write_meant_for_another_uid_is_409(
+    client: httpx.AsyncClient, params: dict[str, str]
+) -> None:
+    created = (await client.post(SERVICES, json=service())).json()
+    del created["metadata"]["resourceVersion"]
+    created["metadata"]["uid"] = "00000000-0000-0000-0000-000000000000"
+    answer = await client.put(f"{SERVICES}/hello", json=created, params=params)
+    assert (answer.status_code, answer.json()["reason"]) == (409, "Conflict")
+
+
 async def test_writing_the_same_again_is_no_write(client: httpx.AsyncClient, store: Store) -> None:
     created = (await client.post(SERVICES, json=service())).json()
     before = store.version

@@ -13,6 +13,8 @@ from minirun.model.settings import (
     ObservabilitySettings,
 )
 
+LONG_DOMAIN = ".".join(["a" * 63] * 4)  # 255 characters; DNS allows 253
+
 
 @pytest.mark.parametrize("parser", CONFIG_MAPS.values(), ids=CONFIG_MAPS)
 def test_an_empty_config_map_gives_the_defaults_and_unknown_keys_are_ignored(parser: type) -> None:
@@ -75,6 +77,11 @@ def test_the_response_start_timeout_follows_the_revision_timeout() -> None:
             'failed to parse "enable-service-links": "perhaps" is neither true nor false',
         ),
         (
+            "config-defaults",
+            {"revision-timeout-seconds": ""},
+            'failed to parse "revision-timeout-seconds": "" is not a whole number',
+        ),
+        (
             "config-gc",
             {"min-non-active-revisions": "21", "max-non-active-revisions": "20"},
             "min-non-active-revisions(21) must be <= max-non-active-revisions(20)",
@@ -93,6 +100,11 @@ def test_the_response_start_timeout_follows_the_revision_timeout() -> None:
             "config-domain",
             {"Example.com": ""},
             '"Example.com" is not a domain name: it may have a-z, 0-9, "-" and "."',
+        ),
+        (
+            "config-domain",
+            {LONG_DOMAIN: ""},
+            f'"{LONG_DOMAIN}" is not a domain name: it may have a-z, 0-9, "-" and "."',
         ),
         (
             "config-domain",

@@ -5,12 +5,16 @@ import json
 import os
 import random
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
 
 from minirun.runtime import instance as instance_module
 from minirun.runtime.base import Probe, Stage, StartError
+from minirun.runtime.child import Child
 from minirun.runtime.process import ProcessRuntime
 
 MIB = 1024 * 1024
@@ -308,3 +312,29 @@ async def test_what_a_dead_platform_left_is_found_by_identity_and_by_mark_and_no
     recycled = f"{me.pid}:{me.create_time() - 100:.2f}"
     assert await bench.runtime.remove_leftovers([state.identity, recycled, "nonsense"]) == 4
     assert await bench.all_gone(*pids, int(state.identity.split(":")[0]))
+
+
+class Watched(Child):
+    """Calls `told` when its process has ended and its output has not."""
+
+    told: Callable[[], None]
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self._loop.call_soon(self.told)
+
+
+def test_one_that_has_ended_while_its_output_is_open_can_be_told_to_end(tmp_path: Path) -> None:
+    keep_output_open = "setsid sh -c 'echo > fled; exec sleep 1' & until [ -e fled ]; do :; done"
+
+    async def terminate_late() -> None:
+        env, exited = {"PATH": os.environ["PATH"]}, asyncio.Event()
+        Watched.told = staticmethod(exited.set)
+        child = await Watched.spawn(("sh", "-c", keep_output_open), env, tmp_path, lambda *_: None)
+        await exited.wait()
+        assert child.alive
+        child.terminate()
+        assert (await child.wait()).code == 0
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # asyncio's own loop forgives it
+        runner.run(terminate_late())
