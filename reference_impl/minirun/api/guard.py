@@ -2,7 +2,8 @@
 
 A page in the user's browser can send requests to 127.0.0.1. Three checks keep it out: the Host header must
 name this server (against DNS rebinding), an Origin header must be the server's own, and the body of a write
-must be of a JSON type, which no HTML form can send. There are no CORS headers.
+must be of a JSON type, or of none as some clients have it; no HTML form can send that. There are no CORS
+headers.
 """
 
 import hmac
@@ -78,7 +79,7 @@ class Guard:
         if self._token and not is_known:
             return StatusError(401, "Unauthorized: send Authorization: Bearer TOKEN")
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if scope["method"] in WRITES and media_type not in JSON_TYPES:
+        if scope["method"] in WRITES and media_type and media_type not in JSON_TYPES:
             return unsupported_media_type(JSON_TYPES)
         return None
 

@@ -16,18 +16,27 @@ from starlette.routing import Route
 from minirun.api.google import answer, read_json
 from minirun.api.managed import find_place
 from minirun.api.status import StatusError
-from minirun.gateway.access import policy_name
+from minirun.gateway.access import find_policy, policy_name
 from minirun.model.meta import ObjectMeta, Resource, replace
 from minirun.model.resources import KIND_OF, KINDS, Binding, IAMPolicy, IAMPolicySpec, Service
 from minirun.store.store import Store
 
 _MEMBER = re.compile(r"allUsers|allAuthenticatedUsers|(?:user|serviceAccount|group|domain):[^\s:]+")
-_ROLE = re.compile(r"(?:(?:projects|organizations)/[^/\s]+/)?roles/[A-Za-z0-9_.]+")
+_RUN_ROLES: Final = "admin builder developer invoker jobsExecutor servicesInvoker sourceDeveloper viewer"
+ROLES: Final = frozenset(
+    {*(f"roles/run.{name}" for name in _RUN_ROLES.split()), "roles/run.jobsExecutorWithOverrides"}
+    | {"roles/owner", "roles/editor", "roles/viewer"}
+)
+_CUSTOM_ROLE = re.compile(r"(?:projects|organizations)/[^/\s]+/roles/[A-Za-z0-9_.]+")
 _PLURALS: Final = {
     kind.plural: kind
     for kind in KINDS
     if kind is KIND_OF[Service] or (kind.group == "run.googleapis.com" and kind.plural == "jobs")
 }
+
+
+class _Conditional(msgspec.Struct):
+    condition: dict[str, object] | None = None
 
 
 class IAM:
@@ -43,14 +52,14 @@ class IAM:
         ]
 
     async def _get(self, request: Request) -> Response:
-        return answer(_policy(self._stored(self._subject(request))))
+        return answer(_policy(find_policy(self._store, self._subject(request))))
 
     async def _set(self, request: Request) -> Response:
         subject = self._subject(request)
         wanted = (await read_json(request)).get("policy")
         if not isinstance(wanted, dict):
             raise StatusError(400, 'policy is missing: send {"policy": {"bindings": [...]}}')
-        stored = self._stored(subject)
+        stored = find_policy(self._store, subject)
         if (etag := wanted.get("etag")) and etag != _etag(stored):
             message = (
                 "There were concurrent policy changes. Please retry the whole read-modify-write with "
@@ -61,7 +70,7 @@ class IAM:
         if stored is not None:
             return answer(_policy(self._store.update(replace(stored, spec=spec))))
         meta = ObjectMeta(
-            name=_name(subject),
+            name=policy_name(subject),
             namespace=subject.metadata.namespace,
             owner_references=[subject.owner_reference()],
         )
@@ -77,15 +86,10 @@ class IAM:
         kind, place = _PLURALS.get(parts["plural"]), find_place(parts["project"], parts["region"])
         found = self._store.find(kind.type, place.namespace, parts["name"]) if kind else None
         if found is None:
-            raise StatusError(404, f"Resource '{parts['name']}' of kind '{parts['plural']}' does not exist.")
+            what = kind.kind.upper() if kind else parts["plural"]
+            where = f"in region '{place.region}' in project '{place.project}'"
+            raise StatusError(404, f"Resource '{parts['name']}' of kind '{what}' {where} does not exist.")
         return found
-
-    def _stored(self, subject: Resource) -> IAMPolicy | None:
-        return self._store.find(IAMPolicy, subject.metadata.namespace, _name(subject))
-
-
-def _name(subject: Resource) -> str:
-    return policy_name(KIND_OF[type(subject)].plural, subject.metadata.name)
 
 
 def _etag(stored: IAMPolicy | None) -> str:
@@ -102,17 +106,19 @@ def _policy(stored: IAMPolicy | None) -> dict[str, object]:
 def _bindings(given: object) -> list[Binding]:
     """The bindings of a policy, one a role. Raises StatusError (400): one can't be understood."""
     try:
+        conditions = msgspec.convert(given or [], list[_Conditional])
         bindings = msgspec.convert(given or [], list[Binding])
     except msgspec.ValidationError as error:
         raise StatusError(400, f"bindings can't be read: {error}") from None
-    members: dict[str, list[str]] = {}
+    if any(each.condition for each in conditions):
+        raise StatusError(400, "Conditions are not supported here; remove the binding's condition.")
+    members: dict[str, dict[str, None]] = {}  # of each role, each once, in order
     for binding in bindings:
-        if not _ROLE.fullmatch(binding.role):
+        if binding.role not in ROLES and not _CUSTOM_ROLE.fullmatch(binding.role):
             raise StatusError(400, f"Role {binding.role} is not supported for this resource.")
         for member in binding.members:
             if not _MEMBER.fullmatch(member):
-                allowed = "allUsers, allAuthenticatedUsers, user:, serviceAccount:, group: or domain:"
-                raise StatusError(400, f"The member {member} is of an unknown type; allowed are {allowed}")
-        known = members.setdefault(binding.role, [])
-        known += [member for member in binding.members if member not in known]
-    return [Binding(role, names) for role, names in members.items() if names]
+                hint = "Please set a valid type prefix for the member."
+                raise StatusError(400, f"The member {member} is of an unknown type. {hint}")
+        members.setdefault(binding.role, {}).update(dict.fromkeys(binding.members))
+    return [Binding(role, list(names)) for role, names in members.items() if names]

@@ -17,6 +17,7 @@ from minirun.identity.account import OWNER
 from minirun.identity.invoker import (
     ANONYMOUS,
     NO_INVOKER,
+    OUTSIDE,
     UNVERIFIED,
     Verdict,
     bearer,
@@ -25,14 +26,16 @@ from minirun.identity.invoker import (
     page,
 )
 from minirun.identity.keys import BadTokenError
-from minirun.identity.tokens import Issuer
-from minirun.model.resources import Binding, IAMPolicy, Service
+from minirun.identity.tokens import GCLOUD, Issuer
+from minirun.model.meta import Resource
+from minirun.model.resources import KIND_OF, Binding, IAMPolicy, Service
 from minirun.store.store import Store
 
 INTERNAL_DOMAIN: Final = ".svc.cluster.local"
 INGRESS = "run.googleapis.com/ingress"
 INVOKER_DISABLED = "run.googleapis.com/invoker-iam-disabled"
 CUSTOM_AUDIENCES = "run.googleapis.com/custom-audiences"
+NO_SIGNATURE: Final = "SIGNATURE_REMOVED_BY_GOOGLE"  # as Cloud Run writes it
 TOKEN_HEADERS: Final = (b"x-serverless-authorization", b"authorization")  # the first that is there counts
 
 log = logging.getLogger("minirun.gateway")
@@ -56,27 +59,23 @@ class Access:
             found = self._store.find(Service, namespace, service)
             annotations = found.metadata.annotations if found else {}
             if annotations.get(INGRESS, "all") != "all" and not head.route_host.endswith(INTERNAL_DOMAIN):
-                return Refusal(404, f"the service {service} takes no requests from outside (ingress)")
+                return _refuse(service, OUTSIDE, head)
             if annotations.get(INVOKER_DISABLED, "").lower() == "true":
                 return None
-            policy = self._store.find(IAMPolicy, namespace, policy_name("services", service))
+            policy = find_policy(self._store, found) if found else None
             bindings = policy.spec.bindings if policy else []
             if is_public(bindings):
                 return None
             verdict = self._judge(head, found, bindings)
-            if verdict is None:
-                return None
-            log.warning("%s: %s", service, verdict.note)
-            text = page(verdict, head.target.partition(b"?")[0].decode("latin-1"))
-            return Refusal(verdict.status, text, verdict.headers, "text/html; charset=utf-8")
+            return _refuse(service, verdict, head) if verdict else None
 
         return admit
 
     def _judge(
         self, head: RequestHead, service: Service | None, bindings: Sequence[Binding]
     ) -> Verdict | None:
-        shown = next((head.read[name][0] for name in TOKEN_HEADERS if name in head.read), b"")
-        token = bearer(shown.decode("latin-1"))
+        name = next((name for name in TOKEN_HEADERS if name in head.read), b"")
+        token = bearer(head.read[name][0].decode("latin-1")) if name else ""
         if not token:
             return ANONYMOUS
         try:
@@ -84,19 +83,46 @@ class Access:
         except BadTokenError as error:
             log.info("a token was refused: %s", error)
             return UNVERIFIED
-        return None if email == OWNER or may_invoke(bindings, email) else NO_INVOKER
+        if email != OWNER and not may_invoke(bindings, email):
+            return NO_INVOKER
+        _remove_signature(head, name, token)
+        return None
 
 
-def policy_name(plural: str, name: str) -> str:
+def _refuse(service: str, verdict: Verdict, head: RequestHead) -> Refusal:
+    log.warning("%s: %s", service, verdict.note)
+    text = page(verdict, head.target.partition(b"?")[0].decode("latin-1"))
+    return Refusal(verdict.status, text, verdict.headers, "text/html; charset=utf-8")
+
+
+def _remove_signature(head: RequestHead, name: bytes, token: str) -> None:
+    """The container may read who calls, but can't call others with the same token."""
+    bare = f"{token.rpartition('.')[0]}.{NO_SIGNATURE}"
+    old, new = token.encode("latin-1"), bare.encode("latin-1")
+    start = name + b":"
+    head.lines = [line.replace(old, new) if line.lower().startswith(start) else line for line in head.lines]
+
+
+def policy_name(about: Resource) -> str:
     """The name of the IAMPolicy of an object."""
-    return f"{plural}.{name}"
+    return f"{KIND_OF[type(about)].plural}.{about.metadata.name}"
+
+
+def find_policy(store: Store, about: Resource) -> IAMPolicy | None:
+    """The IAMPolicy of an object; one that an earlier object of the same name has left does not count."""
+    policy = store.find(IAMPolicy, about.metadata.namespace, policy_name(about))
+    owned = policy and any(owner.uid == about.metadata.uid for owner in policy.metadata.owner_references)
+    return policy if owned else None
 
 
 def audiences(service: Service) -> list[str]:
-    """What an ID token for a Service may name: its URL (with or without a final slash), or one of its own."""
+    """What an ID token for a Service may name: its URL (with or without a final slash), or one of its own.
+
+    One that gcloud prints when it is given no audience is for gcloud, and fits every Service, as Google's do.
+    """
     custom = service.metadata.annotations.get(CUSTOM_AUDIENCES, "")
     try:
         own = [str(each) for each in json.loads(custom or "[]")]
     except (ValueError, TypeError):
         own = []
-    return [service.status.url, f"{service.status.url}/", *own]
+    return [service.status.url, f"{service.status.url}/", GCLOUD, *own]

@@ -30,7 +30,8 @@ _NO_PERMISSION: Final = (
     "Your client does not have permission to get URL <code>{path}</code> from this server."
 )
 
-# What comes of a caller: nothing shown, a token that can't be trusted, or somebody who is no invoker.
+# What comes of a caller: nothing shown, a token that can't be trusted, somebody who is no invoker, or from
+# outside where only the inside may.
 ANONYMOUS: Final = Verdict(
     403,
     (),
@@ -52,6 +53,13 @@ NO_INVOKER: Final = Verdict(
     "Forbidden",
     _NO_PERMISSION,
     "The request was not authorized to invoke this service: its caller lacks the role run.invoker.",
+)
+OUTSIDE: Final = Verdict(
+    404,
+    (),
+    "Page not found",
+    "The requested URL was not found on this server.",
+    "The request came from outside, and the service's ingress setting admits none from there.",
 )
 
 

@@ -14,6 +14,7 @@ from minirun.model.clock import SECOND_NS, Clock
 
 ISSUERS: Final = ("https://accounts.google.com", "accounts.google.com")
 LIFETIME_SECONDS: Final = 3600
+GCLOUD: Final = "32555940559.apps.googleusercontent.com"  # gcloud's own audience
 ACCESS: Final = "minirun:access"  # the audience of access tokens: no Service has it
 CLOCK_SKEW_SECONDS: Final = 10
 KEPT: Final = 1024

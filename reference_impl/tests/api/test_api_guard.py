@@ -81,7 +81,7 @@ async def test_the_servers_own_origin_passes() -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 @pytest.mark.parametrize(
-    "media_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", ""]
+    "media_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"]
 )
 async def test_a_form_can_not_write(method: str, media_type: str) -> None:
     async with client() as http:
@@ -95,6 +95,7 @@ async def test_json_of_every_kind_can_write() -> None:
             answer = await http.patch("/", content=b"{}", headers={"content-type": media_type})
             assert answer.text == "reached"
         assert (await http.delete("/")).text == "reached"
+        assert (await http.post("/", content=b"{}")).text == "reached"  # some clients name no type
 
 
 @pytest.mark.parametrize(
@@ -106,6 +107,26 @@ async def test_without_the_token_nobody_is_answered(shown: str | None) -> None:
         answer = await http.get("/", headers=headers)
     assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
     assert answer.json()["reason"] == "Unauthorized"
+
+
+async def test_an_access_token_opens_as_the_token_does() -> None:
+    app = Guard(PlainTextResponse("reached"), "secret", caller={"i.s.d": "a@b.c"}.get)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081") as http:
+        assert (await http.get("/", headers={"authorization": "Bearer i.s.d"})).text == "reached"
+        assert (await http.get("/", headers={"authorization": "Bearer o.t.r"})).status_code == 401
+
+
+async def test_the_token_endpoint_alone_takes_a_form_and_needs_no_token() -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    app = Guard(PlainTextResponse("reached"), "secret")
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081") as http:
+        assert (await http.post("/token", headers=form)).text == "reached"
+        assert (await http.put("/api/v1/namespaces/token", headers=form)).status_code == 401
+        assert (
+            await http.post("/token", headers=form | {"origin": "http://evil.example"})
+        ).status_code == 403
 
 
 async def test_the_token_opens() -> None:
