@@ -18,6 +18,7 @@ from random import Random
 
 import msgspec
 
+from minirun import __version__
 from minirun.api.admission import CONFIG_PARSERS
 from minirun.api.app import API, Backend
 from minirun.api.keyring import Keyring
@@ -25,6 +26,7 @@ from minirun.api.kubernetes import seed_namespaces
 from minirun.api.server import serve
 from minirun.autoscaling.spec import RPS
 from minirun.control.children import deployment_name
+from minirun.control.cluster import LOOPBACK, ingress_service, register, this_machine
 from minirun.control.context import Context, Images
 from minirun.control.controllers import Controllers
 from minirun.control.endpoints import Entry, endpoint_of, is_ready
@@ -430,6 +432,9 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     telemetry = Telemetry(core.ctx, logs)
     gateway = Gateway(core.router, clock, observer=telemetry, rng=rng)
     store.subscribe(_forget(core.router, gateway, telemetry.metrics, logs))
+
+    where = listen[0] if listen[0] not in ("0.0.0.0", "::") else LOOPBACK
+    register(store, this_machine(__version__, core.ctx.now()), ingress_service(where, port))
 
     stack.push_async_callback(core.stop)
     await core.start()

@@ -13,6 +13,7 @@ from minirun.api.requests import USER, Target
 from minirun.api.status import StatusError, denied, invalid, not_found, terminating
 from minirun.autoscaling.annotations import check_annotations
 from minirun.autoscaling.settings import AutoscalerSettings
+from minirun.model.core_validation import check_core
 from minirun.model.decoding import DecodingError, UnknownField, decode
 from minirun.model.defaults import set_defaults
 from minirun.model.field_errors import describe
@@ -122,7 +123,7 @@ def _checked(
     profile = profile_of(store.find(Namespace, "", new.metadata.namespace))
     settings = profile.defaults_settings(DefaultsSettings.parse(config("config-defaults")))
     new = set_defaults(_completed(new, profile), old, settings, user)
-    if wrong := list(check_metadata(kind, new.metadata)):
+    if wrong := [*check_metadata(kind, new.metadata), *check_core(new, old)]:
         raise invalid(kind, new.metadata.name, wrong)
     autoscaler = AutoscalerSettings.from_config_map(config("config-autoscaler"))
     features = FeaturesSettings.parse(config("config-features"))

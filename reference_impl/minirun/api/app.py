@@ -31,7 +31,7 @@ from minirun.api.keyring import Keyring
 from minirun.api.kubernetes import KubernetesAPI
 from minirun.api.logs import LogsAPI
 from minirun.api.managed import Managed
-from minirun.api.requests import find_target, json_response
+from minirun.api.requests import caller, find_target, json_response
 from minirun.api.reviews import REVIEWS, answer
 from minirun.api.status import StatusError
 from minirun.api.tables import table_view
@@ -137,7 +137,7 @@ class API:
 
 async def _review(request: Request, kind: Kind) -> Response:
     document, _ = await read_document(request)
-    return json_response(msgspec.json.encode(answer(kind, document)), 201)
+    return json_response(msgspec.json.encode(answer(kind, document, caller(request))), 201)
 
 
 async def _refused(request: Request, error: Exception) -> Response:

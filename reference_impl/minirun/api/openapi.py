@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from minirun.api.discovery import OFFERED, VERSION
+from minirun.api.patching import accepted_patches
 from minirun.api.requests import JSON
 from minirun.api.reviews import REVIEWS
 from minirun.model import meta
@@ -59,12 +60,6 @@ _LOG: Final[dict[str, Schema]] = {
     "tailLines": _NUMBER,
     "timestamps": _FLAG,
 }
-PATCH_TYPES: Final = (
-    "application/merge-patch+json",
-    "application/json-patch+json",
-    "application/apply-patch+yaml",
-)
-STRATEGIC: Final = "application/strategic-merge-patch+json"
 
 
 class Verb(NamedTuple):
@@ -248,7 +243,6 @@ def _content(kind: Kind, what: str) -> Schema:
         case "text":
             return {"text/plain": {"schema": _TEXT}}
         case "patch":
-            types = PATCH_TYPES if kind.subresources.get("status") else (*PATCH_TYPES, STRATEGIC)
-            return {media_type: {"schema": {}} for media_type in types}
+            return {media_type: {"schema": {}} for media_type in accepted_patches(kind)}
         case _:
             return {JSON: {"schema": {"type": "object"}}}

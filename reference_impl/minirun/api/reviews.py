@@ -4,12 +4,10 @@ Whoever gets past the guard may do everything, as the owner of the machine may. 
 SelfSubjectReview (`kubectl auth whoami`) and SelfSubjectAccessReview (`kubectl auth can-i`).
 """
 
-from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
-from minirun.api.requests import USER
 from minirun.api.status import invalid
 from minirun.model.decoding import DecodingError, decode
 from minirun.model.meta import Part, Resource, replace
@@ -77,12 +75,6 @@ class SelfSubjectAccessReview(Resource, frozen=True):
     status: AccessReviewStatus = AccessReviewStatus()
 
 
-_MYSELF = SelfSubjectReviewStatus(user_info=UserInfo(username=USER, groups=GROUPS))
-_STATUS: Final[Mapping[type[Resource], object]] = {
-    SelfSubjectReview: _MYSELF,
-    SelfSubjectReviewBeta: _MYSELF,
-    SelfSubjectAccessReview: AccessReviewStatus(True, "whoever may use this API may do everything"),
-}
 REVIEWS: Final = (
     Kind(SelfSubjectReview, "selfsubjectreviews", namespaced=False),
     Kind(SelfSubjectReviewBeta, "selfsubjectreviews", namespaced=False),
@@ -90,17 +82,19 @@ REVIEWS: Final = (
 )
 
 
-def answer(kind: Kind, document: dict[str, object]) -> Resource:
-    """The review in a document with its answer. Raises StatusError (422)."""
+def answer(kind: Kind, document: dict[str, object], user: str) -> Resource:
+    """The review in a document with its answer for `user`. Raises StatusError (422)."""
     try:
         review = decode(document, kind.type).resource
     except DecodingError as error:
         raise invalid(kind, "", [str(error)]) from None
+    status: object = SelfSubjectReviewStatus(user_info=UserInfo(username=user, groups=GROUPS))
     if isinstance(review, SelfSubjectAccessReview):
+        status = AccessReviewStatus(True, "whoever may use this API may do everything")
         given = review.spec.resource_attributes, review.spec.non_resource_attributes
         if sum(each is not None for each in given) != 1:
             why = (
                 "spec: Invalid value: exactly one of resourceAttributes and nonResourceAttributes must be set"
             )
             raise invalid(kind, "", [why])
-    return replace(review, status=_STATUS[kind.type])
+    return replace(review, status=status)

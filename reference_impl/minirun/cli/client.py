@@ -87,11 +87,11 @@ class Client:
         self, api: str | None = None, token: str | None = None, transport: httpx.BaseTransport | None = None
     ) -> None:
         self.api = (api or os.environ.get("MINIRUN_API") or DEFAULT_API).rstrip("/")
-        token = token or os.environ.get("MINIRUN_TOKEN")
+        self.token = token or os.environ.get("MINIRUN_TOKEN")
         host = urlsplit(self.api).hostname or ""
         self._http = httpx.Client(
             base_url=self.api,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            headers={"Authorization": f"Bearer {self.token}"} if self.token else {},
             timeout=httpx.Timeout(30, read=600),
             trust_env=not host.startswith(LOOPBACK),  # a proxy can't reach this machine's loopback
             transport=transport,
@@ -102,6 +102,10 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self._http.close()
+
+    def ping(self) -> None:
+        """Returns when the platform has answered; raises ApiError or click's error with a sentence."""
+        self._call("GET", "/version")
 
     def get(self, type_: type[R], namespace: str, name: str) -> R:
         """One object; raises ApiError (404 when there is none)."""

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "Send a service a request.",
         """hello /greet -d '{"name": "you"}' -H 'Content-Type: application/json'""",
     ),
+    "kubeconfig": ("kubeconfig", "Print how kubectl and kn find the platform.", "--write minirun.kubeconfig"),
     "top": ("observe", "Watch instances, concurrency and requests of all revisions.", "-n default"),
     "demo": ("demo", "See it all in a minute: deploy, scale, split, roll back, sleep, wake.", ""),
     "gcloud": (

@@ -15,6 +15,8 @@ from minirun.model.resources import (
     Configuration,
     ConfigurationSpec,
     Container,
+    DomainMapping,
+    DomainMappingSpec,
     Job,
     Namespace,
     Probe,
@@ -62,8 +64,12 @@ def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -
         spec = replace(spec, traffic=[TrafficTarget(latest_revision=True, percent=100)])
     if isinstance(spec, (ServiceSpec, RouteSpec)):
         spec = replace(spec, traffic=[_default_target(target) for target in spec.traffic])
+    if isinstance(spec, DomainMappingSpec) and not spec.ref.namespace:
+        spec = replace(spec, ref=replace(spec.ref, namespace=new.metadata.namespace))
     done = new if spec is None else replace(new, spec=spec)
-    signed = isinstance(new, (Service, Configuration, Route)) and not new.metadata.owner_references
+    signed = (
+        isinstance(new, (Service, Configuration, Route, DomainMapping)) and not new.metadata.owner_references
+    )
     if not signed or (old is not None and getattr(old, "spec", None) == spec):
         return done
     signature = {LAST_MODIFIER: user} if old else {CREATOR: user, LAST_MODIFIER: user}

@@ -47,6 +47,12 @@ QUALIFIED_NAME: Final = Rule(
     f"name part must consist of alphanumeric characters, '-', '_' or '.', and {_ENDS}",
     ("MyName", "my.name", "123-abc"),
 )
+CONFIG_KEY: Final = Rule(
+    "[-._a-zA-Z0-9]+",
+    253,
+    "a valid config key must consist of alphanumeric characters, '-', '_' or '.'",
+    ("key.name", "KEY_NAME", "key-name"),
+)
 LABEL_VALUE: Final = Rule(
     f"({_QUALIFIED})?",
     63,

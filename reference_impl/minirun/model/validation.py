@@ -35,6 +35,7 @@ from minirun.model.resources import (
     Configuration,
     Container,
     ContainerPort,
+    DomainMapping,
     EnvVar,
     Job,
     Probe,
@@ -161,6 +162,8 @@ def _resource(new: Resource, old: Resource | None, rules: Rules) -> Errors:
         yield from _traffic(new.spec.traffic, within_service=isinstance(new, Service))
     if isinstance(new, Job):
         yield from _job(new)
+    if isinstance(new, DomainMapping):
+        yield from _domain_mapping(new)
     if isinstance(new, Revision):
         if isinstance(old, Revision) and (changes := _differences(old.spec, new.spec)):
             yield FieldError("Immutable fields changed (-old +new)", ("spec",), changes)
@@ -466,6 +469,25 @@ def _target(target: TrafficTarget, path: str, within_service: bool) -> Errors:
         yield out_of_bounds(target.percent, 0, 100, f"{path}.percent")
     if target.url:
         yield disallowed(f"{path}.url")
+
+
+def _domain_mapping(mapping: DomainMapping) -> Errors:
+    """A domain has a name of its own, at least two labels long, and leads to something in its namespace."""
+    meta, ref = mapping.metadata, mapping.spec.ref
+    if meta.generate_name:
+        yield disallowed("metadata.generateName")
+    wrong = objections(SUBDOMAIN_1123, meta.name)
+    if "." not in meta.name:
+        wrong = ["should be a domain with at least two segments separated by dots"]
+    if wrong:
+        why = f'name: Invalid value: "{meta.name}": {" ".join(wrong)}'
+        yield FieldError(f'invalid name "{meta.name}": {why}', ("metadata.name",))
+    for name, value in (("name", ref.name), ("kind", ref.kind), ("apiVersion", ref.api_version)):
+        if not value:
+            yield missing(f"spec.ref.{name}")
+    if ref.namespace not in ("", meta.namespace):
+        details = f'parent namespace: "{meta.namespace}" does not match ref: "{ref.namespace}"'
+        yield FieldError("mismatched namespaces", ("spec.ref.namespace",), details)
 
 
 # --- what changed --------------------------------------------------------------------------------------

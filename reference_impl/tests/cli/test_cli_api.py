@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace as Request
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
@@ -250,3 +251,19 @@ def test_invoking_a_service_that_is_not_reachable_is_one_sentence(world: "World"
     run("deploy", "hello", "--image", "hello", "--no-wait")
     assert "service hello has no URL yet" in run("invoke", "hello", status=1)
     assert "service hello has no tag x" in run("invoke", "hello", "--tag", "x", status=1)
+
+
+def test_a_kubeconfig_leads_to_the_platform_and_keeps_its_token_secret(
+    world: "World", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = yaml.safe_load(run("kubeconfig"))
+    assert plain["clusters"][0]["cluster"] == {"server": world.address}
+    assert plain["users"][0]["user"] == {}
+    monkeypatch.setenv("MINIRUN_TOKEN", "s3cret")
+    file = tmp_path / "config"
+    file.write_text("old")
+    run("kubeconfig", "--write", str(file))
+    assert yaml.safe_load(file.read_text())["users"][0]["user"] == {"token": "s3cret"}
+    assert file.stat().st_mode & 0o777 == 0o600
+    monkeypatch.setenv("MINIRUN_API", "http://127.0.0.1:9")
+    assert "minirun up" in run("kubeconfig", status=1)
