@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 import logging
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -357,6 +357,7 @@ class PlatformOptions:
         warm: interpreters kept warm for cold starts.
         token: what clients of the API must know; needed beyond loopback.
         tls: `HOST:PORT` for the API with TLS, or None.
+        grpc: `HOST:PORT` for Cloud Run's v2 API over gRPC, or None.
     """
 
     listen: str
@@ -368,6 +369,7 @@ class PlatformOptions:
     warm: int = 2
     token: str | None = None
     tls: str | None = None
+    grpc: str | None = None
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -452,13 +454,15 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     server = await serve(api.app, api_sockets, on_stop=api.close, tls_port=tls_port)
     stack.push_async_callback(server.stop)
     stack.callback(asyncio.create_task(keyring.prepare()).cancel)
+    if options.grpc:
+        stack.push_async_callback(await _serve_grpc(api, options))
     log.info("serving requests on port %d and the API on port %d", port, api_port)
     return f"minirun is up: requests on http://{listen[0]}:{port}, API on http://{api_host}:{api_port}"
 
 
 def _check_addresses(options: PlatformOptions) -> None:
     """Raises ValueError: the API can be reached from elsewhere without a secret."""
-    for flag, address in (("--api", options.api), ("--tls", options.tls)):
+    for flag, address in (("--api", options.api), ("--tls", options.tls), ("--grpc", options.grpc)):
         if address and not is_loopback(split_address(address)[0]) and not options.token:
             raise ValueError(
                 f"{flag} {address} can be reached from other machines and nobody needs to know a secret; "
@@ -486,6 +490,16 @@ async def _serve_tls(
     server = await serve(api.app, sockets, certificate=certificate)
     stack.push_async_callback(server.stop)
     return port
+
+
+async def _serve_grpc(api: API, options: PlatformOptions) -> Callable[[], Awaitable[None]]:
+    """Serves gRPC and returns what ends it. Raises ValueError: the extra is not installed."""
+    assert options.grpc
+    try:
+        from minirun.api.rpc import serve_grpc
+    except ImportError as error:
+        raise ValueError(f"--grpc needs the extra gcp ({error}): pip install 'minirun[gcp]'") from None
+    return await serve_grpc(api.cloud_run, options.grpc, options.token or "")
 
 
 def _log_of(logs: LogStore) -> Callable[[InstanceSpec], Log]:

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 
 from minirun.api import openapi
 from minirun.api.bodies import read_document
+from minirun.api.cloudrun_v2 import CloudRunV2
 from minirun.api.discovery import Discovery
 from minirun.api.guard import Guard
 from minirun.api.hosts import google_hosts, origin_form
@@ -74,9 +75,11 @@ class API:
         self._images = ImagesAPI(backend.images)
         logs = LogsAPI(backend.logs, backend.store, backend.clock)
         self._discovery = Discovery()
+        managed = Managed(self._objects, backend.store)
+        self.cloud_run = CloudRunV2(managed, backend.clock, backend.rng)
         keyring = Keyring(backend.store, backend.clock)
         tokens = TokensAPI(keyring)
-        routes = google_hosts(Managed(self._objects, backend.store), IAM(backend.store), tokens)
+        routes = google_hosts(managed, self.cloud_run, IAM(backend.store), tokens)
         routes += tokens.routes
         routes += [Route(path, json_response(body)) for path, body in self._discovery.documents.items()]
         routes += [

@@ -40,11 +40,11 @@ class _Conditional(msgspec.Struct):
 
 
 class IAM:
-    """The addresses, on Google's host names and below /v2 on loopback."""
+    """The addresses, below /v1 and /v2."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        address = "/{version}/projects/{project}/locations/{region}/{plural}/{name}"
+        address = "/projects/{project}/locations/{region}/{plural}/{name}"
         self.routes = [
             Route(f"{address}:getIamPolicy", self._get),
             Route(f"{address}:setIamPolicy", self._set, methods=["POST"]),

@@ -30,6 +30,7 @@ def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | 
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, callback=_address, help="Requests.")
 @click.option("--api", default="127.0.0.1:8081", show_default=True, callback=_address, help="API.")
 @click.option("--tls", callback=_address, help="The API with TLS too, under a CA of its own.")
+@click.option("--grpc", callback=_address, help="Cloud Run's v2 API over gRPC (extra gcp).")
 @click.option("--data-dir", type=FOLDER, default=user_data_path("minirun"), help="Where everything is kept.")
 @click.option("--domain", default="localhost", show_default=True, help="Services are NAME.NAMESPACE.DOMAIN.")
 @click.option(

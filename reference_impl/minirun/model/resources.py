@@ -8,7 +8,7 @@ from which the API, the store and the commands work.
 """
 
 from collections.abc import Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -941,6 +941,32 @@ class IAMPolicy(Resource, frozen=True):
     spec: IAMPolicySpec = IAMPolicySpec()
 
 
+class OperationSpec(Part, frozen=True):
+    """What a caller of the v2 API waits for: that `generation` of an object is ready, or its deletion."""
+
+    verb: str = ""
+    kind: str = ""
+    name: str = ""
+    uid: str = ""
+    generation: int = 0
+
+
+class OperationStatus(Part, frozen=True):
+    """How it ended: the object, or the error; both are empty until it has."""
+
+    response: dict[str, Any] = {}
+    error: dict[str, Any] = {}
+
+
+class Operation(Resource, frozen=True):
+    """A long-running operation of Cloud Run's v2 API (google.longrunning.Operation)."""
+
+    api_version: str = MINIRUN
+    kind: str = "Operation"
+    spec: OperationSpec = OperationSpec()
+    status: OperationStatus = OperationStatus()
+
+
 class Kind(NamedTuple):
     """A row of the table of kinds. `type.kind` and `type.api_version` have constant defaults.
 
@@ -1016,6 +1042,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(Execution, "executions", categories=_RUN, read_only=True, deletable=True),
     Kind(Task, "tasks", categories=_RUN, read_only=True),
     Kind(Image, "images", ("img",), namespaced=False),
+    Kind(Operation, "operations", read_only=True),
 )
 KIND_OF: Final = {kind.type: kind for kind in KINDS}
 TYPE_OF: Final = {kind.type.__name__: kind.type for kind in KINDS}

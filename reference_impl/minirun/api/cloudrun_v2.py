@@ -1,0 +1,335 @@
+"""Cloud Run's v2 API, as google-cloud-run uses it: /v2/projects/P/locations/R/services and what is below.
+
+`CloudRunV2` has the methods as functions over documents; the REST addresses here and the gRPC face
+(`api/rpc.py`) both call them. Objects are the v1 ones (`api/managed.py`), shown through `api/mapping.py`; a
+write answers an operation (`api/operations.py`). `COLLECTIONS` and `CHILDREN` are the tables of what there
+is.
+"""
+
+import base64
+import random
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from minirun.api.managed import DEFAULT_CALLER, Document, Managed, find_place, readiness, show
+from minirun.api.mapping import (
+    dig,
+    etag_of,
+    is_system,
+    revision_to_v2,
+    service_to_v1,
+    service_to_v2,
+)
+from minirun.api.operations import DELETE, TYPE, Operations
+from minirun.api.status import StatusError
+from minirun.model.clock import Clock
+from minirun.model.labels import SERVICE
+from minirun.model.meta import rfc3339
+from minirun.model.names import LABEL_1035, objections
+from minirun.model.regions import Place
+from minirun.model.resources import KIND_OF, Kind, OperationSpec, Revision, Service
+
+T = TypeVar("T")
+PAGE_MAX: Final = 1000
+KEPT_AFTER_DELETION_NS: Final = 30 * 24 * 3600 * 10**9
+
+
+class Collection(NamedTuple):
+    """What has a name right below a location.
+
+    `message` is its type in google.cloud.run.v2, `id_parameter` the query parameter of its name on create;
+    `to_v1` takes a v2 document, a name and what is stored, `to_v2` a v1 one, its parent's name and Ready.
+    """
+
+    kind: Kind
+    message: str
+    id_parameter: str
+    to_v1: Callable[[Document, str, Document | None], Document]
+    to_v2: Callable[[Document, str, str], Document]
+
+
+class Children(NamedTuple):
+    """What belongs to an object of a collection, by a label with that object's name; it is only read."""
+
+    kind: Kind
+    message: str
+    label: str
+    to_v2: Callable[[Document, str, str], Document]
+
+
+COLLECTIONS: Final = {
+    "services": Collection(KIND_OF[Service], "Service", "serviceId", service_to_v1, service_to_v2),
+}
+CHILDREN: Final = {
+    ("services", "revisions"): Children(KIND_OF[Revision], "Revision", SERVICE, revision_to_v2),
+}
+_NAME = re.compile(
+    r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)"
+    r"(?:/(?P<collection>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<children>[^/]+)(?:/(?P<child>[^/]+))?)?)?)?"
+)
+
+
+class Name(NamedTuple):
+    """A resource name in its parts; those that it does not have are empty."""
+
+    project: str
+    region: str
+    collection: str = ""
+    name: str = ""
+    children: str = ""
+    child: str = ""
+
+    @property
+    def place(self) -> Place:
+        return find_place(self.project, self.region)
+
+
+def parse_name(text: str) -> Name:
+    """Raises StatusError (400)."""
+    match = _NAME.fullmatch(text)
+    if match is None:
+        raise StatusError(400, f"'{text}' is no resource name like projects/P/locations/R/services/NAME")
+    return Name(*match.groups(""))
+
+
+class CloudRunV2:
+    """The methods; names, masks and bodies are those of the v2 API. All raise StatusError."""
+
+    def __init__(self, managed: Managed, clock: Clock, rng: random.Random) -> None:
+        self._managed, self._clock = managed, clock
+        self.operations = Operations(managed.store, rng, self._look)
+
+    # reading
+
+    async def get(self, name: str) -> Document:
+        """A Service, or a Revision of one."""
+        parts = parse_name(name)
+        if parts.children:
+            return self._shown(
+                parts, await self._managed.get(parts.place, _children(parts).kind, parts.child)
+            )
+        return self._shown(parts, await self._managed.get(parts.place, _collection(parts).kind, parts.name))
+
+    async def list(self, parent: str, collection: str, page_size: int = 0, page_token: str = "") -> Document:
+        """One page of a collection of a location, or of the children of an object; `-` stands for all."""
+        parts = parse_name(parent)
+        query = {}
+        if parts.name:
+            parts = parts._replace(children=collection)
+            kind = _children(parts).kind
+            query = {"labelSelector": f"{_children(parts).label}={parts.name}"} if parts.name != "-" else {}
+        else:
+            parts = parts._replace(collection=collection)
+            kind = _collection(parts).kind
+        found = []
+        for place in self._managed.places(parts.project, parts.region):
+            items = (await self._managed.list(place, kind, query))["items"]
+            found += [self._shown(parts._replace(region=place.region), item) for item in items]
+        page, token = paged(found, lambda item: str(item["name"]), page_size, page_token)
+        return {collection: page} | ({"nextPageToken": token} if token else {})
+
+    def _shown(self, parts: Name, v1: Document) -> Document:
+        to_v2 = _children(parts).to_v2 if parts.children else _collection(parts).to_v2
+        return to_v2(v1, f"projects/{parts.project}/locations/{parts.region}", readiness(v1)[0])
+
+    def _look(self, place: Place, message: str, name: str) -> tuple[Document, str, str] | None:
+        """How an object is doing; see `operations.Look`."""
+        row = next(row for row in COLLECTIONS.values() if row.message == message)
+        stored = self._managed.store.find(row.kind.type, place.namespace, name)
+        if stored is None:
+            return None
+        v1 = show(msgspec.to_builtins(stored))
+        ready, text = readiness(v1)
+        return row.to_v2(v1, place.parent, ready), ready, text
+
+    # writing
+
+    async def create(
+        self,
+        parent: str,
+        collection: str,
+        name: str,
+        body: Document,
+        *,
+        caller: str = DEFAULT_CALLER,
+        validate_only: bool = False,
+    ) -> Document:
+        """An operation that ends when the object is ready."""
+        parts = parse_name(parent)._replace(collection=collection)
+        row = _collection(parts)
+        if not name or objections(LABEL_1035, name):
+            text = "must be a name of lower case letters, digits and '-', at most 49 characters"
+            raise _violation(row.id_parameter, f"'{name}' is given; it {text}.")
+        v1 = _converted(row.to_v1, _checked(body), name, None)
+        made = await self._managed.create(parts.place, row.kind, v1, caller=caller, dry_run=validate_only)
+        return self._begun("create", parts.place, row, made, validate_only)
+
+    async def update(
+        self,
+        name: str,
+        body: Document,
+        *,
+        mask: Sequence[str] = (),
+        allow_missing: bool = False,
+        validate_only: bool = False,
+        caller: str = DEFAULT_CALLER,
+    ) -> Document:
+        """Replaces an object, or those of its fields that `mask` names; an operation, as for `create`."""
+        parts = parse_name(name)
+        row = _collection(parts)
+        stored = self._managed.store.find(row.kind.type, parts.place.namespace, parts.name)
+        if stored is None and allow_missing:
+            parent = f"projects/{parts.project}/locations/{parts.region}"
+            return await self.create(
+                parent, parts.collection, parts.name, body, caller=caller, validate_only=validate_only
+            )
+        old = await self._managed.get(parts.place, row.kind, parts.name)
+        _check_etag(str(body.get("etag", "")), old)
+        if mask and list(mask) != ["*"]:
+            body = masked(self._shown(parts, old), body, mask)
+        v1 = _converted(row.to_v1, _checked(body), parts.name, old)
+        made = await self._managed.replace(
+            parts.place, row.kind, parts.name, v1, caller=caller, dry_run=validate_only
+        )
+        return self._begun("update", parts.place, row, made, validate_only)
+
+    async def delete(self, name: str, *, etag: str = "", validate_only: bool = False) -> Document:
+        """An operation with the object as it was."""
+        parts = parse_name(name)
+        row = _children(parts) if parts.children else _collection(parts)
+        own = parts.child if parts.children else parts.name
+        old = await self._managed.get(parts.place, row.kind, own)
+        _check_etag(etag, old)
+        if not validate_only:
+            await self._managed.delete(parts.place, row.kind, own)
+        now_ns = self._clock.unix_ns()
+        times = {"deleteTime": rfc3339(now_ns), "expireTime": rfc3339(now_ns + KEPT_AFTER_DELETION_NS)}
+        last = self._shown(parts, old) | times
+        if validate_only:
+            return _validated(parts.place, row.message, last)
+        spec = OperationSpec(verb=DELETE, kind=row.message, name=own)
+        return self.operations.begin(parts.place, spec, last)
+
+    def _begun(
+        self, verb: str, place: Place, row: Collection, made: Document, validate_only: bool
+    ) -> Document:
+        meta = made["metadata"]
+        if validate_only:
+            return _validated(place, row.message, row.to_v2(made, place.parent, readiness(made)[0]))
+        spec = OperationSpec(
+            verb=verb,
+            kind=row.message,
+            name=meta["name"],
+            uid=meta["uid"],
+            generation=meta["generation"],
+        )
+        return self.operations.begin(place, spec)
+
+
+def _validated(place: Place, message: str, document: Document) -> Document:
+    """The answer to a write that was tried only: an operation that is over and that nobody keeps."""
+    typed = {"@type": TYPE + message} | document
+    return {"name": f"{place.parent}/operations/validate-only", "done": True, "response": typed}
+
+
+def _collection(parts: Name) -> Collection:
+    found = COLLECTIONS.get(parts.collection)
+    if found is None:
+        raise StatusError(404, f"Cloud Run's v2 API has no {parts.collection or 'such resource'} here.")
+    return found
+
+
+def _children(parts: Name) -> Children:
+    found = CHILDREN.get((parts.collection, parts.children))
+    if found is None:
+        raise StatusError(404, f"{parts.collection} have no {parts.children}.")
+    return found
+
+
+def _violation(field: str, text: str) -> StatusError:
+    return StatusError(400, "The request has errors", violations=[(field, text)])
+
+
+def _checked(body: Document) -> Document:
+    """The body, when it names no label or annotation that has a field of its own."""
+    template = body.get("template")
+    for path, part in (("", body), ("template.", template if isinstance(template, dict) else {})):
+        for name in ("labels", "annotations"):
+            pairs = part.get(name)
+            for key in pairs if isinstance(pairs, dict) else ():
+                if is_system(key):
+                    text = f"{key} is in a system name space: use the field of the API that it stands for."
+                    raise _violation(f"{path}{name}", text)
+    return body
+
+
+def _converted(
+    convert: Callable[[Document, str, Document | None], Document],
+    body: Document,
+    name: str,
+    old: Document | None,
+) -> Document:
+    try:
+        return convert(body, name, old)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StatusError(
+            400, f"Invalid JSON payload received: a field has the wrong type ({error})."
+        ) from None
+
+
+def _check_etag(sent: str, old: Document) -> None:
+    if sent and sent != etag_of(old):
+        name = old["metadata"]["name"]
+        text = f"Resource '{name}' has etag {etag_of(old)} and {sent} was sent: read it again and retry."
+        raise StatusError(409, text)
+
+
+def masked(old: Document, new: Document, mask: Iterable[str]) -> Document:
+    """The old document with the fields that `mask` names as they are in the new one.
+
+    Args:
+        mask: paths, in camelCase or snake_case.
+    """
+    merged: Document = msgspec.json.decode(msgspec.json.encode(old))
+    for field in mask:
+        *parents, last = (_camel(name) for name in field.split("."))
+        place: Any = merged
+        for name in parents:
+            place = place.setdefault(name, {})
+        value = dig(new, (*parents, last))
+        if value is None:
+            place.pop(last, None)
+        else:
+            place[last] = value
+    return merged
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other.title() for other in others)
+
+
+def paged(items: Iterable[T], key: Callable[[T], str], size: int, token: str) -> tuple[list[T], str]:
+    """One page of the items in the order of their keys, and the token of the next page.
+
+    Raises:
+        StatusError (400): the token or the size is none.
+    """
+    try:
+        after = base64.urlsafe_b64decode(token).decode()
+    except ValueError:
+        raise _violation("pageToken", "It is not one that this server gave; list from the start.") from None
+    if size < 0:
+        raise _violation("pageSize", f"{size} is given; it must be 0 or more.")
+    rest = sorted((item for item in items if key(item) > after), key=key)
+    page = rest[: min(size or PAGE_MAX, PAGE_MAX)]
+    more = len(page) < len(rest)
+    return page, base64.urlsafe_b64encode(key(page[-1]).encode()).decode() if more else ""
+
+
+def mask_of(query: Mapping[str, str]) -> list[str]:
+    """The field mask in a query: `updateMask=description,template.containers`."""
+    return [path for path in query.get("updateMask", "").split(",") if path]
