@@ -227,10 +227,11 @@ def write_owners(owners: Owners, before: Iterable[ManagedFieldsEntry], now: str)
     updaters = [entry for entry in entries if entry.operation == UPDATE]
     if len(updaters) <= MAX_UPDATERS:
         return entries
-    oldest = read_owners(updaters[: len(updaters) - MAX_UPDATERS + 1])
-    rest = {owner: fields for owner, fields in owners.items() if owner not in oldest}
     one = Manager(OLDEST_UPDATERS, UPDATE, updaters[0].api_version)
-    return write_owners(rest | {one: frozenset().union(*oldest.values())}, entries, now)
+    oldest = read_owners(updaters[: len(updaters) - MAX_UPDATERS + 1])
+    gathered: Fields = frozenset().union(*oldest.values(), owners.get(one, ()))
+    rest = {owner: fields for owner, fields in owners.items() if owner not in oldest}
+    return write_owners(rest | {one: gathered}, entries, now)
 
 
 def _format(fields: Fields) -> dict[str, object]:
