@@ -5,24 +5,32 @@ says which there are. Reading goes straight to the store; what writes is in `wri
 Counterpart: kube-apiserver, as kubectl, kn and client libraries use it.
 """
 
-import base64
 import random
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from minirun.api.deleting import ALWAYS_THERE, delete_collection, delete_object
-from minirun.api.requests import JSON, Encoder, LineStream, Target, find_object, is_true, json_response, whole
+from minirun.api.listoptions import continue_token, read_list_options
+from minirun.api.requests import JSON, Encoder, LineStream, Target, find_object, json_response
 from minirun.api.selectors import parse_selector
-from minirun.api.status import StatusError, details_of, success
-from minirun.api.watching import Watching, WatchOptions
+from minirun.api.status import StatusError, details_of, success, version_too_large
+from minirun.api.watching import Watching
 from minirun.api.writing import Writing
 from minirun.model.clock import Clock
 from minirun.model.meta import Resource, with_meta
 from minirun.model.resources import Kind, Namespace
+from minirun.store.errors import GoneError
 from minirun.store.store import Store
+
+TOO_OLD_VERSION: Final = "The resourceVersion for the provided list is too old."
+TOO_OLD_PAGE: Final = (
+    "The provided continue parameter is too old to display a consistent list result. "
+    "You must start a new list without the continue parameter."
+)
 
 
 def seed_namespaces(store: Store) -> None:
@@ -80,19 +88,22 @@ class KubernetesAPI:
         return json_response(self._encode(find_object(self._store, target)))
 
     async def _list(self, request: Request, target: Target) -> Response:
-        query, selector = request.query_params, parse_selector(request.query_params)
-        if is_true(request, "watch"):
-            lines = self._watching.lines(target.kind, target.namespace, selector, WatchOptions.of(query))
+        options, selector = read_list_options(request.query_params), parse_selector(request.query_params)
+        if options.version is not None and options.version > self._store.version:
+            raise version_too_large(options.version, self._store.version)
+        if options.watch:
+            lines = self._watching.lines(target.kind, target.namespace, selector, options)
             return LineStream(lines, JSON)
-        start, version = _resume(query.get("continue", ""), str(self._store.version))
-        limit = whole(query.get("limit", "0"), "limit")
-        there = self._store.select(target.kind.type, target.namespace)
-        found = [r for r in there if r.key > start and selector.matches(r)]
-        page = found[:limit] if limit else found
-        metadata: dict[str, object] = {"resourceVersion": version}
+        version = options.version if options.exact and options.version else self._store.version
+        try:
+            there = self._store.select(target.kind.type, target.namespace, at=version)
+        except GoneError:
+            raise StatusError(410, TOO_OLD_PAGE if options.start[1] else TOO_OLD_VERSION) from None
+        found = [r for r in there if r.key > options.start and selector.matches(r)]
+        page = found[: options.limit or None]
+        metadata: dict[str, object] = {"resourceVersion": str(version)}
         if len(page) < len(found):
-            resume_at = "\n".join((version, *page[-1].key))
-            metadata["continue"] = base64.urlsafe_b64encode(resume_at.encode()).decode()
+            metadata["continue"] = continue_token(version, page[-1].key)
             metadata["remainingItemCount"] = len(found) - len(page)
         return self._collection(target.kind, page, metadata)
 
@@ -113,19 +124,3 @@ class KubernetesAPI:
     async def _delete_collection(self, request: Request, target: Target) -> Response:
         gone = await delete_collection(self._store, request, target)
         return self._collection(target.kind, gone, {"resourceVersion": str(self._store.version)})
-
-
-def _resume(token: str, version: str) -> tuple[tuple[str, str], str]:
-    """After which object a page starts, and the version of the whole list: that of its first page.
-
-    Later pages show what is stored now; whoever then watches from the first page's version misses nothing.
-    """
-    if not token:
-        return ("", ""), version
-    try:
-        first, namespace, name = base64.urlsafe_b64decode(token).decode().split("\n")
-    except ValueError:
-        raise StatusError(
-            410, "the continue parameter is not one that this server gave; list from the start"
-        ) from None
-    return (namespace, name), first

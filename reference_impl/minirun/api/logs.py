@@ -5,6 +5,8 @@ severity, payload and trace; it is listed and watched as a kind is, selected by 
 Counterparts: the kubelet's log endpoint; Cloud Logging behind Cloud Run.
 """
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
 from typing import Final
@@ -13,6 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from minirun.api.listoptions import timeout_seconds
 from minirun.api.requests import JSON, LineStream, is_true, json_response, whole
 from minirun.api.selectors import parse_selector
 from minirun.api.status import StatusError, not_found
@@ -31,6 +34,9 @@ LABELS: Final[Mapping[str, str]] = {
 }
 
 
+FOLLOW_SECONDS: Final = 4 * 3600.0  # a log is followed for as long as the kubelet lets it
+
+
 class LogsAPI:
     """The log addresses."""
 
@@ -47,7 +53,7 @@ class LogsAPI:
         selection = self._selection(request, {"pod": pod})
         line = partial(_text, stamped=is_true(request, "timestamps"))
         if is_true(request, "follow"):
-            return LineStream(self._follow(namespace, selection, line), "text/plain")
+            return LineStream(self._follow(namespace, selection, line, FOLLOW_SECONDS), "text/plain")
         return Response(b"".join(map(line, self._logs.read(namespace, **selection))), media_type="text/plain")
 
     async def entries(self, request: Request) -> Response:
@@ -63,7 +69,9 @@ class LogsAPI:
             labels[name] = next(iter(requirement.values or ()))
         selection = self._selection(request, labels)
         if is_true(request, "watch"):
-            return LineStream(self._follow(namespace, selection, _added), JSON)
+            return LineStream(
+                self._follow(namespace, selection, _added, timeout_seconds(request.query_params)), JSON
+            )
         items = list(map(_object, self._logs.read(namespace, **selection)))
         body = {"kind": "LogEntryList", "apiVersion": MINIRUN, "metadata": {}, "items": items}
         return json_response(msgspec.json.encode(body))
@@ -80,10 +88,15 @@ class LogsAPI:
         return selection
 
     async def _follow(
-        self, namespace: str | None, selection: Selection, line: Callable[[LogEntry], bytes]
+        self, namespace: str | None, selection: Selection, line: Callable[[LogEntry], bytes], seconds: float
     ) -> AsyncGenerator[bytes, None]:
-        async for entry in self._logs.follow(namespace, **selection):
-            yield line(entry)
+        end = asyncio.get_running_loop().time() + seconds
+        async with contextlib.aclosing(self._logs.follow(namespace, **selection)) as entries:
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    async with asyncio.timeout_at(end):
+                        entry = await anext(entries)
+                    yield line(entry)
 
 
 def _timestamp(unix_ns: int) -> str:

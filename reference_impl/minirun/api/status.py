@@ -23,6 +23,7 @@ REASONS: Final = {
     415: "UnsupportedMediaType",
     421: "MisdirectedRequest",
     422: "Invalid",
+    504: "Timeout",
 }
 
 
@@ -122,17 +123,31 @@ def terminating(kind: Kind, name: str, namespace: str) -> StatusError:
     return StatusError(403, f'{kind.resource} "{name}" is forbidden: {why}', details)
 
 
-def invalid_options(options: str, cause: str) -> StatusError:
+def invalid_options(options: str, *causes: str) -> StatusError:
     """The query is not as meta.k8s.io/v1 `options` may be."""
-    details: dict[str, object] = {"group": "meta.k8s.io", "kind": options, "causes": [{"message": cause}]}
-    return StatusError(422, f'{options}.meta.k8s.io "" is invalid: {cause}', details)
+    details: dict[str, object] = {
+        "group": "meta.k8s.io",
+        "kind": options,
+        "causes": [{"message": cause} for cause in causes],
+    }
+    return StatusError(422, f'{options}.meta.k8s.io "" is invalid: {_listed(causes)}', details)
+
+
+def version_too_large(asked: int, current: int) -> StatusError:
+    """A version that no write has had yet."""
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    details: dict[str, object] = {"causes": [cause], "retryAfterSeconds": 1}
+    return StatusError(504, f"Timeout: Too large resource version: {asked}, current: {current}", details)
 
 
 def invalid(kind: Kind, name: str, causes: list[str]) -> StatusError:
-    listed = causes[0] if len(causes) == 1 else f"[{', '.join(causes)}]"
     what = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
     details = details_of(kind, name) | {"kind": kind.kind, "causes": [{"message": cause} for cause in causes]}
-    return StatusError(422, f'{what} "{name}" is invalid: {listed}', details)
+    return StatusError(422, f'{what} "{name}" is invalid: {_listed(causes)}', details)
+
+
+def _listed(causes: Sequence[str]) -> str:
+    return causes[0] if len(causes) == 1 else f"[{', '.join(causes)}]"
 
 
 def unsupported_media_type(accepted: Iterable[str]) -> StatusError:

@@ -6,48 +6,22 @@ Counterpart: kube-apiserver's watch cache, with WatchList (`sendInitialEvents`).
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
 
 import msgspec
 
+from minirun.api.listoptions import ListOptions
 from minirun.api.requests import Encoder
 from minirun.api.selectors import Selector
 from minirun.api.status import StatusError
-from minirun.model.meta import with_meta
+from minirun.model.meta import Resource, with_meta
 from minirun.model.resources import Kind
 from minirun.store.errors import GoneError
 from minirun.store.store import Event, Store, Watch
 
-DEFAULT_TIMEOUT_SECONDS = 3600.0
+BOOKMARK_SECONDS = 60.0
+BOOKMARK = Event(0, "BOOKMARK", Resource(), None)
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
-
-
-@dataclass(frozen=True, slots=True)
-class WatchOptions:
-    """What a watch asks for.
-
-    `since`: the version to start after; None starts with every object that is there, if `initial` says so.
-    `marks_initial_end`: a bookmark follows the objects that were there.
-    """
-
-    since: int | None
-    initial: bool
-    marks_initial_end: bool
-    timeout_seconds: float
-
-    @classmethod
-    def of(cls, query: Mapping[str, str]) -> "WatchOptions":
-        """The options in a query. Raises StatusError (400)."""
-        version = query.get("resourceVersion", "")
-        asked = query.get("sendInitialEvents", "")
-        try:
-            since = int(version) if version not in ("", "0") and asked != "true" else None
-            timeout_seconds = float(query.get("timeoutSeconds") or DEFAULT_TIMEOUT_SECONDS)
-        except ValueError:
-            raise StatusError(400, "resourceVersion and timeoutSeconds are whole numbers") from None
-        bookmarks = query.get("allowWatchBookmarks") in ("true", "1")
-        return cls(since, since is None and asked != "false", asked == "true" and bookmarks, timeout_seconds)
 
 
 class Watching:
@@ -64,11 +38,11 @@ class Watching:
             watch.close()
 
     async def lines(
-        self, kind: Kind, namespace: str | None, selector: Selector, options: WatchOptions
+        self, kind: Kind, namespace: str | None, selector: Selector, options: ListOptions
     ) -> AsyncGenerator[bytes, None]:
         """The lines of one watch, until it times out, is closed, or the reader falls too far behind."""
         try:
-            watch = self._store.watch([kind.type], options.since)
+            watch = self._store.watch([kind.type], options.version)
         except GoneError as gone:
             yield _line("ERROR", msgspec.json.encode(StatusError(410, str(gone)).body))
             return
@@ -81,9 +55,12 @@ class Watching:
             for resource in filter(selector.matches, there):
                 yield _line("ADDED", self._encode(resource))
             if options.marks_initial_end:
-                yield _bookmark(kind, version)
-            async for event in watch:
-                if namespace in (None, event.object.metadata.namespace) and (
+                yield _bookmark(kind, version, {INITIAL_EVENTS_END: "true"})
+            while (event := await _next(watch, options)) is not None:
+                if event is BOOKMARK:
+                    if not watch.behind:
+                        yield _bookmark(kind, self._store.version)
+                elif namespace in (None, event.object.metadata.namespace) and (
                     line := self._event(event, selector)
                 ):
                     yield line
@@ -108,11 +85,21 @@ class Watching:
         return _line("DELETED", msgspec.json.encode(last))
 
 
+async def _next(watch: Watch, options: ListOptions) -> Event | None:
+    """The next event, `BOOKMARK` after a while without one for whoever asks for them, or None at the end."""
+    try:
+        async with asyncio.timeout(BOOKMARK_SECONDS if options.bookmarks else None):
+            return await anext(watch, None)
+    except TimeoutError:
+        return BOOKMARK
+
+
 def _line(type_: str, body: bytes) -> bytes:
     return b'{"type":"%s","object":%s}\n' % (type_.encode(), body)
 
 
-def _bookmark(kind: Kind, version: int) -> bytes:
-    metadata = {"resourceVersion": str(version), "annotations": {INITIAL_EVENTS_END: "true"}}
+def _bookmark(kind: Kind, version: int, annotations: dict[str, str] | None = None) -> bytes:
+    """Says up to which version a watcher has seen everything; it has, when nothing waits for it."""
+    metadata = {"resourceVersion": str(version), **({"annotations": annotations} if annotations else {})}
     body = {"kind": kind.kind, "apiVersion": kind.api_version, "metadata": metadata}
     return _line("BOOKMARK", msgspec.json.encode(body))

@@ -8,6 +8,7 @@ thread: two writers can't interleave inside one call. Counterpart: etcd behind k
 """
 
 import asyncio
+import itertools
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -47,6 +48,11 @@ class Watch:
         self._events = deque(e for e in past if e.object.type_name in kinds)
         self._wake: asyncio.Future[None] | None = None
         self._closed = False
+
+    @property
+    def behind(self) -> int:
+        """How many events the reader has not taken yet."""
+        return len(self._events)
 
     def offer(self, event: Event) -> None:
         if event.object.type_name in self._kinds and not self._closed:
@@ -122,9 +128,25 @@ class Store:
             raise NotFoundError(f"{type_.__name__} {namespace}/{name}")
         return found
 
-    def select(self, type_: type[R], namespace: str | None = None) -> list[R]:
-        """All objects of a kind, in one namespace or (None) in all, sorted by namespace and name."""
+    def select(self, type_: type[R], namespace: str | None = None, *, at: int | None = None) -> list[R]:
+        """All objects of a kind, in one namespace or (None) in all, sorted by namespace and name.
+
+        Args:
+            at: as they were at that version; None is now.
+
+        Raises:
+            GoneError: the events after that version are no longer kept.
+        """
         objects = self._objects[type_.__name__]
+        if at is not None and at < self.version:
+            objects = dict(objects)
+            for event in reversed(self._events_after(at)):
+                if event.object.type_name != type_.__name__:
+                    continue
+                if event.old is None:
+                    del objects[event.object.key]
+                else:
+                    objects[event.object.key] = event.old
         keys = sorted(objects) if namespace is None else sorted(k for k in objects if k[0] == namespace)
         return [objects[k] for k in keys]  # type: ignore[misc]
 
@@ -277,14 +299,16 @@ class Store:
         Raises:
             GoneError: events after `since` are no longer kept.
         """
-        past: Iterable[Event] = ()
-        if since is not None and since != self.version:
-            if since < (oldest := self.version - len(self._history)):
-                raise GoneError(since, oldest)
-            past = (event for event in self._history if event.version > since)
+        past = () if since is None else self._events_after(since)
         watch = Watch(self, frozenset(t.__name__ for t in types), past)
         self._watches.add(watch)
         return watch
+
+    def _events_after(self, version: int) -> list[Event]:
+        oldest = self.version - len(self._history)
+        if version < oldest:
+            raise GoneError(version, oldest)
+        return list(itertools.islice(self._history, version - oldest, None))
 
     def forget(self, watch: Watch) -> None:
         """Stops feeding a watch."""

@@ -10,7 +10,7 @@ revision; reading writes first, so a reader sees everything. Counterpart: Cloud 
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -238,7 +238,9 @@ class LogStore:
         merged = heapq.merge(*heads, key=time, reverse=True)
         return iter(sorted(islice(merged, tail), key=time))
 
-    async def follow(self, namespace: str | None, **selection: Unpack[Selection]) -> AsyncIterator[LogEntry]:
+    async def follow(
+        self, namespace: str | None, **selection: Unpack[Selection]
+    ) -> AsyncGenerator[LogEntry, None]:
         """What `read` gives, then each new entry as it comes, until the caller closes it.
 
         A follower that is `MEMORY_ENTRIES` behind loses the oldest.

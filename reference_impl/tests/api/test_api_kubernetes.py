@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from minirun.model.meta import ObjectMeta, with_meta
+from minirun.model.meta import ObjectMeta, replace, with_meta
 from minirun.model.resources import ConfigMap, Pod, Revision, Service
 from minirun.store.store import Store
 
@@ -404,9 +404,60 @@ async def test_pages_join_to_the_list_and_keep_its_version(client: httpx.AsyncCl
     assert remaining == [4, 1, 0]
 
 
-async def test_a_forged_continue_token_is_410(client: httpx.AsyncClient) -> None:
-    answer = await client.get(CONFIG_MAPS, params={"continue": "x"})
+async def test_a_list_as_of_an_older_version(client: httpx.AsyncClient, store: Store) -> None:
+    first = store.create(config_map("a", x="1"))
+    second = store.create(config_map("b"))
+    third = store.update(replace(first, data={"x": "2"}))
+    store.delete(ConfigMap, "default", "b")
+
+    async def at(resource: ConfigMap) -> dict[str, dict[str, str]]:
+        version = resource.metadata.resource_version
+        query = {"resourceVersion": version, "resourceVersionMatch": "Exact"}
+        body = (await client.get(CONFIG_MAPS, params=query)).json()
+        assert body["metadata"]["resourceVersion"] == version
+        return {each["metadata"]["name"]: each["data"] for each in body["items"]}
+
+    assert await at(first) == {"a": {"x": "1"}}
+    assert await at(second) == {"a": {"x": "1"}, "b": {}}
+    assert await at(third) == {"a": {"x": "2"}, "b": {}}
+    newer = {"resourceVersion": first.metadata.resource_version, "resourceVersionMatch": "NotOlderThan"}
+    assert len((await client.get(CONFIG_MAPS, params=newer)).json()["items"]) == 1
+
+
+async def test_a_page_of_a_version_that_is_gone_is_410(client: httpx.AsyncClient, store: Store) -> None:
+    for name in "abc":
+        store.create(config_map(name))
+    body = (await client.get(CONFIG_MAPS, params={"limit": "1"})).json()
+    store.create(config_map("d"))
+    store._history.clear()
+    answer = await client.get(CONFIG_MAPS, params={"continue": body["metadata"]["continue"]})
     assert (answer.status_code, answer.json()["reason"]) == (410, "Expired")
+    query = {"resourceVersion": "1", "resourceVersionMatch": "Exact"}
+    assert (await client.get(CONFIG_MAPS, params=query)).status_code == 410
+
+
+REFUSED_LISTS: list[tuple[dict[str, str], int, str]] = [
+    ({"continue": "x"}, 400, "continue key is not valid"),
+    ({"limit": "-1"}, 400, "limit"),
+    ({"resourceVersion": "x"}, 400, "resourceVersion"),
+    ({"resourceVersion": "99999"}, 504, "Timeout: Too large resource version: 99999, current: "),
+    ({"resourceVersionMatch": "Exact"}, 422, "is forbidden unless resourceVersion is provided"),
+    ({"resourceVersion": "0", "resourceVersionMatch": "Exact"}, 422, '"exact" is forbidden for resource'),
+    ({"resourceVersion": "1", "resourceVersionMatch": "x"}, 422, 'Unsupported value: "x"'),
+    ({"sendInitialEvents": "true"}, 422, "sendInitialEvents is forbidden for list"),
+    ({"watch": "1", "sendInitialEvents": "true"}, 422, "requires setting resourceVersionMatch to NotOlder"),
+    ({"watch": "1", "resourceVersionMatch": "NotOlderThan"}, 422, "unless sendInitialEvents is provided"),
+    ({"watch": "1", "timeoutSeconds": "nan"}, 400, "timeoutSeconds"),
+    ({"watch": "1", "resourceVersion": "99999"}, 504, "Too large resource version"),
+]
+
+
+@pytest.mark.parametrize(("query", "code", "text"), REFUSED_LISTS)
+async def test_refused_lists_and_watches(
+    client: httpx.AsyncClient, query: dict[str, str], code: int, text: str
+) -> None:
+    answer = await client.get(CONFIG_MAPS, params=query)
+    assert (answer.status_code, text in answer.json()["message"]) == (code, True), answer.text
 
 
 async def test_all_namespaces_are_listed_without_one(client: httpx.AsyncClient, store: Store) -> None:

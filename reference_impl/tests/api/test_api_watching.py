@@ -11,6 +11,7 @@ import httpx
 import pytest
 from apiworld import Platform
 
+from minirun.api import watching as watching_module
 from minirun.model.meta import ObjectMeta, with_meta
 from minirun.model.resources import ConfigMap, Pod
 from minirun.store import store as store_module
@@ -146,7 +147,8 @@ async def test_initial_events_end_with_a_bookmark_for_who_asks(platform: Platfor
 
 async def test_initial_events_can_be_left_out(platform: Platform) -> None:
     platform.store.create(config_map("a"))
-    async with watching(platform, sendInitialEvents="false") as lines:
+    query = {"sendInitialEvents": "false", "resourceVersionMatch": "NotOlderThan"}
+    async with watching(platform, **query) as lines:
         platform.store.create(config_map("b"))
         assert await lines.names(1) == [("ADDED", "b")]
 
@@ -171,10 +173,27 @@ async def test_a_client_that_goes_away_is_noticed_without_an_event(
     assert platform.store._watches == set()
 
 
-async def test_a_version_that_is_no_number_is_400(platform: Platform) -> None:
-    async with httpx.AsyncClient(base_url=platform.address) as http:
-        answer = await http.get(CONFIG_MAPS, params={"watch": "1", "resourceVersion": "x"})
-    assert answer.status_code == 400
+async def test_bookmarks_come_to_whoever_asks_for_them(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching_module, "BOOKMARK_SECONDS", 0.02)
+    async with watching(platform, allowWatchBookmarks="true") as lines:
+        platform.store.create(config_map("elsewhere", namespace="knative-serving"))
+        version = str(platform.store.version)
+        seen = ""
+        while seen != version:
+            event = await lines.next()
+            assert event["type"] == "BOOKMARK"
+            assert event["object"] == {
+                "kind": "ConfigMap",
+                "apiVersion": "v1",
+                "metadata": event["object"]["metadata"],
+            }
+            seen = event["object"]["metadata"]["resourceVersion"]
+        platform.store.create(config_map("a"))
+        while (event := await lines.next())["type"] == "BOOKMARK":
+            pass
+        assert event["object"]["metadata"]["name"] == "a"
 
 
 async def test_a_hundred_watchers_see_the_same_bytes(platform: Platform) -> None:
@@ -298,6 +317,11 @@ async def test_log_entries_are_listed_with_their_structure(logged: Platform) -> 
     assert (entries[-1]["jsonPayload"], entries[-1]["trace"]) == ({"a": 1}, "t")
     assert [e["message"] for e in of_service.json()["items"]] == ["line 2", "line 3"]
     assert unknown.status_code == 400
+
+
+async def test_a_watch_of_log_entries_ends_after_its_timeout(logged: Platform) -> None:
+    async with watching(logged, "/apis/minirun.dev/v1/logentries", timeoutSeconds="0.05") as lines:
+        assert len(await lines.rest()) == 4
 
 
 async def test_log_entries_are_watched(logged: Platform) -> None:
