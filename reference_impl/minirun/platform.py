@@ -41,7 +41,7 @@ from minirun.model.labels import CONFIGURATION, PORT_ANNOTATION, SERVICE
 from minirun.model.manifests import read_documents
 from minirun.model.meta import ObjectMeta, Resource
 from minirun.model.profiles import profile_of
-from minirun.model.resources import ConfigMap, Deployment, Namespace, Pod, Revision
+from minirun.model.resources import ConfigMap, Deployment, Execution, Namespace, Pod, Revision
 from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.runtime.base import InstanceSpec, Log, Runtime
 from minirun.runtime.process import ProcessRuntime
@@ -504,14 +504,19 @@ async def _serve_grpc(api: API, options: PlatformOptions) -> Callable[[], Awaita
 
 def _log_of(logs: LogStore) -> Callable[[InstanceSpec], Log]:
     def log_of(spec: InstanceSpec) -> Log:
+        labels = dict(spec.log_labels)
+
         def keep(stream: str, line: bytes) -> None:
             logs.append_line(
                 stream,
                 line,
+                labels,
                 namespace=spec.namespace,
                 service=spec.service,
                 configuration=spec.configuration,
                 revision=spec.revision,
+                job=spec.job,
+                execution=spec.execution,
                 pod=spec.name,
             )
 
@@ -521,7 +526,7 @@ def _log_of(logs: LogStore) -> Callable[[InstanceSpec], Log]:
 
 
 def _forget(router: Router, gateway: Gateway, metrics: Metrics, logs: LogStore) -> Callable[[Event], None]:
-    """Drops what is kept of instances and revisions that are gone."""
+    """Drops what is kept of instances, revisions and executions that are gone."""
 
     def forget(event: Event) -> None:
         old, new = event.old, event.object
@@ -531,6 +536,8 @@ def _forget(router: Router, gateway: Gateway, metrics: Metrics, logs: LogStore) 
         elif event.type == "DELETED" and isinstance(new, Revision):
             router.forget(*new.key)
             metrics.remove_revision(*new.key)
-            logs.remove_revision(*new.key)
+            logs.remove(new.metadata.namespace, revision=new.metadata.name)
+        elif event.type == "DELETED" and isinstance(new, Execution):
+            logs.remove(new.metadata.namespace, execution=new.metadata.name)
 
     return forget

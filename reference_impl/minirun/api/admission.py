@@ -16,7 +16,7 @@ from minirun.autoscaling.settings import AutoscalerSettings
 from minirun.model.core_validation import check_core
 from minirun.model.decoding import DecodingError, UnknownField, decode
 from minirun.model.defaults import set_defaults
-from minirun.model.field_errors import describe
+from minirun.model.field_errors import FieldError, describe
 from minirun.model.meta import Resource, replace, with_meta
 from minirun.model.names import check_metadata
 from minirun.model.profiles import Profile, profile_of
@@ -136,8 +136,7 @@ def _checked(
         email_accounts=profile.email_accounts,
     )
     if errors := validate(new, old, rules, unknown):
-        fields = [(path, " ".join((e.message, e.details)).strip()) for e in errors for path in e.paths]
-        raise denied("validation.webhook.serving.knative.dev", describe(errors), fields)
+        raise refusal(errors)
     if isinstance(new, ConfigMap) and new.metadata.namespace == SYSTEM_NAMESPACE:
         try:
             if parse := CONFIG_PARSERS.get(new.metadata.name):
@@ -145,6 +144,12 @@ def _checked(
         except ValueError as error:
             raise denied("config.webhook.serving.knative.dev", str(error)) from None
     return new
+
+
+def refusal(errors: list[FieldError]) -> StatusError:
+    """What is said of an object with such errors."""
+    fields = [(path, " ".join((e.message, e.details)).strip()) for e in errors for path in e.paths]
+    return denied("validation.webhook.serving.knative.dev", describe(errors), fields)
 
 
 def _completed(new: Resource, profile: Profile) -> Resource:

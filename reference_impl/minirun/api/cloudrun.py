@@ -45,6 +45,7 @@ class CloudRunV1:
             ("GET", False): self._list,
             ("POST", False): self._create,
             ("PUT", True): self._replace,
+            ("POST", True): self._act,
             ("DELETE", True): self._delete,
         }
         regional = "/v1/projects/{project}/locations"
@@ -85,6 +86,12 @@ class CloudRunV1:
             place, kind, target.name, document, caller=caller_of(request), dry_run=_is_dry_run(request)
         )
         return answer(replaced)
+
+    async def _act(self, request: Request, target: Target) -> Response:
+        place, kind = self._place_kind(request, target)
+        name, _, action = target.name.partition(":")
+        document = await read_json(request)
+        return answer(await self._managed.act(place, kind, name, action, document, caller=caller_of(request)))
 
     async def _delete(self, request: Request, target: Target) -> Response:
         await self._managed.delete(*self._place_kind(request, target), target.name)

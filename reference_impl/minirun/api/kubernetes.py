@@ -13,15 +13,26 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from minirun.api.bodies import read_document
 from minirun.api.deleting import ALWAYS_THERE, delete_collection, delete_object
+from minirun.api.jobs import ACTIONS, Call
 from minirun.api.listoptions import continue_token, read_list_options
-from minirun.api.requests import JSON, Encoder, LineStream, Target, find_object, json_response
+from minirun.api.requests import (
+    JSON,
+    Encoder,
+    LineStream,
+    Target,
+    caller,
+    find_object,
+    is_dry_run,
+    json_response,
+)
 from minirun.api.selectors import parse_selector
 from minirun.api.status import StatusError, details_of, success, version_too_large
 from minirun.api.watching import Watching
 from minirun.api.writing import Writing
 from minirun.model.clock import Clock
-from minirun.model.meta import Resource, with_meta
+from minirun.model.meta import Resource, rfc3339, with_meta
 from minirun.model.resources import Kind, Namespace
 from minirun.store.errors import GoneError
 from minirun.store.store import Store
@@ -50,7 +61,7 @@ class KubernetesAPI:
     """
 
     def __init__(self, store: Store, clock: Clock, rng: random.Random) -> None:
-        self._store = store
+        self._store, self._clock, self._rng = store, clock, rng
         writing = Writing(store, clock, rng)
         self._encode = Encoder()
         self._watching = Watching(store, self._encode)
@@ -71,6 +82,9 @@ class KubernetesAPI:
 
     async def handle(self, request: Request, target: Target) -> Response:
         """Answers one request. Raises StatusError."""
+        name, _, action = target.name.partition(":")
+        if action and request.method == "POST":
+            return await self._act(request, target._replace(name=name), action)
         verb = self._verbs.get((request.method, bool(target.name)))
         deletes = request.method == "DELETE" and target.kind.deletable and target.name
         not_written = target.kind.read_only and request.method != "GET" and not deletes
@@ -81,6 +95,16 @@ class KubernetesAPI:
                 "the server does not allow this method on the requested resource",
             )
         return await verb(request, target)
+
+    async def _act(self, request: Request, target: Target, action: str) -> Response:
+        """POST to `NAME:ACTION`."""
+        act = ACTIONS.get((target.kind.type, action))
+        if act is None:
+            raise StatusError(404, f"{target.kind.resource} have no action {action}")
+        document, _ = await read_document(request, optional=True)
+        now = rfc3339(self._clock.unix_ns())
+        call = Call(self._store, self._rng, caller(request), now, document, is_dry_run(request))
+        return json_response(msgspec.json.encode(act(call, find_object(self._store, target))))
 
     # reading
 

@@ -20,7 +20,7 @@ from minirun.api.requests import JSON, LineStream, is_true, json_response, whole
 from minirun.api.selectors import parse_selector
 from minirun.api.status import StatusError, not_found
 from minirun.model.clock import SECOND_NS, Clock
-from minirun.model.labels import CONFIGURATION, REVISION, SERVICE
+from minirun.model.labels import CONFIGURATION, EXECUTION, JOB, REVISION, SERVICE
 from minirun.model.meta import rfc3339
 from minirun.model.resources import KIND_OF, MINIRUN, Pod
 from minirun.store.store import Store
@@ -30,6 +30,8 @@ LABELS: Final[Mapping[str, str]] = {
     SERVICE: "service",
     CONFIGURATION: "configuration",
     REVISION: "revision",
+    JOB: "job",
+    EXECUTION: "execution",
     "pod": "pod",
 }
 

@@ -92,6 +92,12 @@ class Managed:
         query = _dry_run(dry_run)
         return show(await self._call("PUT", place, kind, name, accepted, query, caller))
 
+    async def act(
+        self, place: Place, kind: Kind, name: str, action: str, document: Document, *, caller: str
+    ) -> Document:
+        """What `POST .../NAME:ACTION` does: see `api/jobs.py`."""
+        return show(await self._call("POST", place, kind, f"{name}:{action}", document, caller=caller))
+
     async def delete(self, place: Place, kind: Kind, name: str) -> Document:
         """Cloud Run's rule for a Revision: neither the latest one nor one with traffic can be deleted."""
         stored = self.store.find(kind.type, place.namespace, name)
@@ -128,7 +134,7 @@ class Managed:
                 Request(scope, receive), Target(kind, place.namespace, name)
             )
         except StatusError as error:
-            raise _reworded(error, place, kind, name or _name_of(document)) from None
+            raise _reworded(error, place, kind, name.partition(":")[0] or _name_of(document)) from None
         answered: Document = msgspec.json.decode(response.body)
         return answered
 

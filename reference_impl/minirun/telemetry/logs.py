@@ -1,16 +1,16 @@
-"""Instance logs: each line that a container prints becomes a `LogEntry`, kept on disk a file per revision.
+"""Instance logs: each line that a container prints becomes a `LogEntry`, kept on disk.
 
 Lines that are JSON objects are structured entries, with the special fields that Cloud Logging knows; any
-other line is text of severity DEFAULT, on stderr too, as Cloud Run has it. A revision keeps at most two
-files of `ROTATE_BYTES`. Entries are written at most `FLUSH_SECONDS` after they came, in one write a
-revision; reading writes first, so a reader sees everything. Counterpart: Cloud Logging behind Cloud Run
-(cloud.google.com/logging/docs/structured-logging, "Special fields in structured payloads").
+other line is text of severity DEFAULT, on stderr too, as Cloud Run has it. A revision, and an execution of a
+job, keep at most two files of `ROTATE_BYTES`. Entries are written at most `FLUSH_SECONDS` after they came, in
+one write a file; reading writes first, so a reader sees everything. Counterpart: Cloud Logging behind Cloud
+Run (cloud.google.com/logging/docs/structured-logging, "Special fields in structured payloads").
 """
 
 import asyncio
 import heapq
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -31,6 +31,7 @@ MAX_UNIX_NS = 1 << 63  # year 2262; what an app says of times beyond is no time
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 _ALIASES = {"TRACE": "DEBUG", "WARN": "WARNING", "ERR": "ERROR", "FATAL": "CRITICAL", "PANIC": "EMERGENCY"}
+NO_LABELS: Mapping[str, str] = {}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -48,11 +49,18 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     service: str = ""
     configuration: str = ""
     revision: str = ""
+    job: str = ""
+    execution: str = ""
     pod: str = ""
     stream: str = ""
     trace: str = ""
     span_id: str = ""
     labels: dict[str, str] = {}
+
+    @property
+    def file(self) -> str:
+        """The name of the file that it goes to."""
+        return file_of(self.revision, self.execution)
 
     @property
     def text(self) -> str:
@@ -63,27 +71,37 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
         return message if isinstance(message, str) else msgspec.json.encode(self.json_payload).decode()
 
 
+def file_of(revision: str, execution: str) -> str:
+    """Where entries are kept; no revision has a dot in its name."""
+    return revision or f"{execution}.job"
+
+
 class Selection(TypedDict, total=False):
-    """Which entries to read: those of a service, a revision, an instance; None or absent is any.
+    """Which entries to read: those of a service, a job, an instance and so on; None or absent is any.
 
     `tail`: only the last so many of those that match; `since_unix_ns`: only entries of that time or later.
     """
 
     service: str | None
     revision: str | None
+    job: str | None
+    execution: str | None
     pod: str | None
     tail: int | None
     since_unix_ns: int | None
 
 
-def parse_line(stream: str, line: bytes, unix_ns: int, **origin: str) -> LogEntry:
+def parse_line(
+    stream: str, line: bytes, unix_ns: int, labels: Mapping[str, str] = NO_LABELS, **origin: str
+) -> LogEntry:
     """The entry that one line of output makes.
 
     Args:
         stream: "stdout" or "stderr".
         line: the line without its end.
         unix_ns: when it came; the time of entries that do not carry a valid one.
-        origin: who printed it: namespace, service, configuration, revision and pod.
+        labels: go on the entry, beside those of a structured one.
+        origin: who printed it: namespace, service, configuration and revision, or job and execution; pod.
     """
     fields: dict[str, object] = {"timestamp_unix_ns": unix_ns, "stream": stream, **origin}
     payload = _json_object(line)
@@ -91,9 +109,10 @@ def parse_line(stream: str, line: bytes, unix_ns: int, **origin: str) -> LogEntr
         fields["message"] = line.decode("utf-8", "replace")
     else:
         fields.update(_take_special(payload))
+        labels = {**labels, **fields.pop("labels", {})}  # type: ignore[dict-item]
         only_message = payload.keys() == {"message"} and isinstance(payload["message"], str)
         fields.update(payload if only_message else {"json_payload": payload})
-    return LogEntry(**fields)  # type: ignore[arg-type]
+    return LogEntry(labels=dict(labels), **fields)  # type: ignore[arg-type]
 
 
 def _json_object(line: bytes) -> dict[str, object] | None:
@@ -166,7 +185,7 @@ class LogStore:
     """The entries of all instances.
 
     Args:
-        directory: where the files go, `NAMESPACE/REVISION.jsonl`; None keeps the last entries in memory only.
+        directory: where the files go, `NAMESPACE/FILE.jsonl`; None keeps the last entries in memory only.
         clock: stamps the lines.
         rotate_bytes: size at which a file becomes the older one of the two that are kept.
     """
@@ -192,16 +211,18 @@ class LogStore:
             self._memory.append(entry)
             return
         line = b"\n" + msgspec.json.encode(entry)  # the new line first: it ends one that a kill cut in half
-        self._unwritten.setdefault((entry.namespace, entry.revision), []).append(line)
+        self._unwritten.setdefault((entry.namespace, entry.file), []).append(line)
         self._unwritten_bytes += len(line)
         if self._unwritten_bytes >= FLUSH_BYTES:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
 
-    def append_line(self, stream: str, line: bytes, **origin: str) -> None:
+    def append_line(
+        self, stream: str, line: bytes, labels: Mapping[str, str] = NO_LABELS, **origin: str
+    ) -> None:
         """Adds one line that an instance printed just now; see `parse_line`."""
-        self.append(parse_line(stream, line, self._clock.unix_ns(), **origin))
+        self.append(parse_line(stream, line, self._clock.unix_ns(), labels, **origin))
 
     def flush(self) -> None:
         """Writes what is not written yet."""
@@ -209,8 +230,8 @@ class LogStore:
             self._timer.cancel()
             self._timer = None
         unwritten, self._unwritten, self._unwritten_bytes = self._unwritten, {}, 0
-        for (namespace, revision), lines in unwritten.items():
-            path = self._path(namespace, revision)
+        for (namespace, name), lines in unwritten.items():
+            path = self._path(namespace, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
                 file.write(b"".join(lines))
@@ -218,9 +239,9 @@ class LogStore:
             if size >= self._rotate_bytes:
                 path.replace(path.with_suffix(".old"))
 
-    def _path(self, namespace: str, revision: str) -> Path:
+    def _path(self, namespace: str, name: str) -> Path:
         assert self._directory is not None
-        return self._directory / namespace / f"{revision}.jsonl"
+        return self._directory / namespace / f"{name}.jsonl"
 
     def read(self, namespace: str | None, **selection: Unpack[Selection]) -> Iterator[LogEntry]:
         """The stored entries of a namespace (None: of all) that are selected, oldest first."""
@@ -255,14 +276,15 @@ class LogStore:
         finally:
             del self._followers[queue]
 
-    def remove_revision(self, namespace: str, revision: str) -> None:
-        """Forgets the entries of a revision."""
-        self._unwritten.pop((namespace, revision), None)
-        kept = [e for e in self._memory if (e.namespace, e.revision) != (namespace, revision)]
+    def remove(self, namespace: str, *, revision: str = "", execution: str = "") -> None:
+        """Forgets the entries of a revision or an execution."""
+        name = file_of(revision, execution)
+        self._unwritten.pop((namespace, name), None)
+        kept = [e for e in self._memory if (e.namespace, e.file) != (namespace, name)]
         self._memory = deque(kept, maxlen=MEMORY_ENTRIES)
         if self._directory is not None:
             for suffix in (".jsonl", ".old"):
-                self._path(namespace, revision).with_suffix(suffix).unlink(missing_ok=True)
+                self._path(namespace, name).with_suffix(suffix).unlink(missing_ok=True)
 
 
 def _matches(namespace: str | None, selection: Selection, entry: LogEntry) -> bool:
@@ -270,6 +292,8 @@ def _matches(namespace: str | None, selection: Selection, entry: LogEntry) -> bo
         namespace in (None, entry.namespace)
         and selection.get("service") in (None, entry.service)
         and selection.get("revision") in (None, entry.revision)
+        and selection.get("job") in (None, entry.job)
+        and selection.get("execution") in (None, entry.execution)
         and selection.get("pod") in (None, entry.pod)
         and entry.timestamp_unix_ns >= (selection.get("since_unix_ns") or 0)
     )

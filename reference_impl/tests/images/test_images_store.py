@@ -245,7 +245,7 @@ def test_the_public_hello_images_run_our_sample_and_say_so(store, name):
 
 
 def test_samples_need_no_build(store):
-    assert sample_names() == ["crash", "hello", "sleep", "slow-start", "stream", "websocket"]
+    assert sample_names() == ["crash", "hello", "job", "sleep", "slow-start", "stream", "websocket"]
     for name in sample_names():
         image = store.resolve(name)
         assert store.resolve(f"{name}:latest").folder == image.folder

@@ -140,11 +140,11 @@ async def test_following_gives_the_past_and_then_what_comes(store: LogStore) -> 
 async def test_a_revision_that_is_gone_takes_its_entries_along(store: LogStore) -> None:
     store.append(entry("mine"))
     store.append(entry("yours", revision="r2"))
-    store.remove_revision("default", "hello-00001")
+    store.remove("default", revision="hello-00001")
     assert texts(store) == ["yours"]
     store.append(entry("late"))
     store.flush()
-    store.remove_revision("default", "hello-00001")
+    store.remove("default", revision="hello-00001")
     assert texts(store) == ["yours"]
 
 

@@ -1,0 +1,56 @@
+"""job: work that ends. The tasks of an execution share the numbers from 1 to `NUMBERS` and look for primes.
+
+Each task takes its part of them, as CLOUD_RUN_TASK_INDEX and CLOUD_RUN_TASK_COUNT say, prints how many primes
+there are in it, and ends with exit code 0.
+
+NUMBERS=1000000       how far to look (100000)
+SLEEP_SECONDS=5       pretend that it takes longer
+FAIL=1                ends with exit code 1; FAIL=3 with code 3
+FAIL_TASK=2           fails in task 2 only            FAIL_ATTEMPTS=1   fails in the first attempt only
+"""
+
+import json
+import os
+import signal
+import sys
+import time
+
+INDEX, COUNT, ATTEMPT = (
+    int(os.environ.get(f"CLOUD_RUN_TASK_{name}", default))
+    for name, default in (("INDEX", 0), ("COUNT", 1), ("ATTEMPT", 0))
+)
+NUMBERS = int(os.environ.get("NUMBERS", "100000"))
+SLEEP_SECONDS = float(os.environ.get("SLEEP_SECONDS", "0"))
+FAIL = int(os.environ.get("FAIL", "0"))
+FAIL_TASK = int(os.environ.get("FAIL_TASK", INDEX))
+FAIL_ATTEMPTS = int(os.environ.get("FAIL_ATTEMPTS", ATTEMPT + 1))
+
+
+def count_primes(numbers):
+    """How many of the numbers are prime."""
+    return sum(n > 1 and all(n % d for d in range(2, int(n**0.5) + 1)) for n in numbers)
+
+
+def say(severity, message, **fields):
+    """A structured log entry, as Cloud Logging reads it."""
+    print(json.dumps({"severity": severity, "message": message, **fields}), flush=True)
+
+
+def stop(*_):
+    say("WARNING", f"task {INDEX} was told to end")
+    sys.exit(1)
+
+
+def main():
+    signal.signal(signal.SIGTERM, stop)
+    print(f"task {INDEX} of {COUNT}, attempt {ATTEMPT}, begins", flush=True)
+    time.sleep(SLEEP_SECONDS)
+    if FAIL and INDEX == FAIL_TASK and ATTEMPT < FAIL_ATTEMPTS:
+        say("ERROR", f"task {INDEX} fails with exit code {FAIL}")
+        sys.exit(FAIL)
+    primes = count_primes(range(1 + INDEX, NUMBERS + 1, COUNT))
+    say("INFO", f"task {INDEX} found {primes} primes", primes=primes)
+
+
+if __name__ == "__main__":
+    main()
