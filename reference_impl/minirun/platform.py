@@ -518,6 +518,7 @@ def _log_of(logs: LogStore) -> Callable[[InstanceSpec], Log]:
                 job=spec.job,
                 execution=spec.execution,
                 pod=spec.name,
+                container=spec.container,
             )
 
         return keep

@@ -5,7 +5,7 @@ import socket
 import time
 from pathlib import Path
 
-from minirun.control.instances import READY_ANNOTATION, STARTED_ANNOTATION
+from minirun.control.pods import READY_ANNOTATION, STARTED_ANNOTATION
 from minirun.model.labels import SERVICE
 from minirun_bench.harness import (
     SHORT_WINDOWS,

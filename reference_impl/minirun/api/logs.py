@@ -48,11 +48,13 @@ class LogsAPI:
         self._clock = clock
 
     async def pod_log(self, request: Request) -> Response:
-        """The lines of one pod: `tailLines`, `sinceSeconds`, `timestamps`, `follow`."""
-        namespace, pod = request.path_params["namespace"], request.path_params["name"]
-        if self._store.find(Pod, namespace, pod) is None:
-            raise not_found(KIND_OF[Pod], pod)
-        selection = self._selection(request, {"pod": pod})
+        """The lines of a container: `container`, `tailLines`, `sinceSeconds`, `timestamps`, `follow`."""
+        namespace, name = request.path_params["namespace"], request.path_params["name"]
+        pod = self._store.find(Pod, namespace, name)
+        if pod is None:
+            raise not_found(KIND_OF[Pod], name)
+        asked = request.query_params.get("container", "")
+        selection = self._selection(request, {"pod": name} | _container_of(pod, asked))
         line = partial(_text, stamped=is_true(request, "timestamps"))
         if is_true(request, "follow"):
             return LineStream(self._follow(namespace, selection, line, FOLLOW_SECONDS), "text/plain")
@@ -99,6 +101,17 @@ class LogsAPI:
                     async with asyncio.timeout_at(end):
                         entry = await anext(entries)
                     yield line(entry)
+
+
+def _container_of(pod: Pod, asked: str) -> dict[str, str]:
+    """Which of several containers is wanted. Raises StatusError (400), as kube-apiserver says it."""
+    name, names = pod.metadata.name, [container.name for container in pod.spec.containers]
+    if not asked and len(names) > 1:
+        choice = f"choose one of: [{' '.join(names)}]"
+        raise StatusError(400, f"a container name must be specified for pod {name}, {choice}")
+    if asked and asked not in names:
+        raise StatusError(400, f"container {asked} is not valid for pod {name}")
+    return {"container": asked} if len(names) > 1 else {}
 
 
 def _timestamp(unix_ns: int) -> str:

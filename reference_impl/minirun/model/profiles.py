@@ -13,7 +13,7 @@ from minirun.model import cloudrun
 from minirun.model.field_errors import Errors
 from minirun.model.regions import DATA_DOMAINS
 from minirun.model.resources import Namespace, RevisionTemplate
-from minirun.model.settings import DefaultsSettings
+from minirun.model.settings import SIDECAR_PROBES, DefaultsSettings
 
 PROFILE_LABEL: Final = "minirun.dev/profile"
 
@@ -71,7 +71,7 @@ PROFILES: Final = {
             "revision_memory_limit": "512Mi",
             "readiness_probe": False,
         },
-        pod_fields=frozenset({"nodeSelector", "runtimeClassName"}),
+        pod_fields=frozenset({"nodeSelector", "runtimeClassName", SIDECAR_PROBES}),
         complete=cloudrun.complete,
         check=cloudrun.check,
     ),

@@ -170,7 +170,9 @@ class ObservabilitySettings(Settings):
     logging_enable_request_log: bool = False
 
 
+SIDECAR_PROBES: Final = "probes of sidecars"
 _POD_FEATURES: Final = {
+    "multi-container-probing": SIDECAR_PROBES,
     "kubernetes.podspec-nodeselector": "nodeSelector",
     "kubernetes.podspec-tolerations": "tolerations",
     "kubernetes.podspec-runtimeclassname": "runtimeClassName",

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from minirun.model.decoding import UnknownField
+from minirun.model.dependencies import CONTAINER_DEPENDENCIES, parse_dependencies
 from minirun.model.durations import parse_duration
 from minirun.model.field_errors import (
     Errors,
@@ -47,7 +48,7 @@ from minirun.model.resources import (
     Service,
     TrafficTarget,
 )
-from minirun.model.settings import INT32_MAX, DefaultsSettings
+from minirun.model.settings import INT32_MAX, SIDECAR_PROBES, DefaultsSettings
 
 GROUP: Final = "serving.knative.dev"
 VISIBILITY: Final = "networking.knative.dev/visibility"
@@ -236,6 +237,10 @@ def _template(template: RevisionTemplate, parent: ObjectMeta, rules: Rules) -> E
     yield from _revision_spec(template.spec, f"{path}.spec", rules)
     for message, keys in rules.check_annotations(template.metadata.annotations):
         yield FieldError(message, tuple(f"{path}.metadata.annotations.{key}" for key in keys))
+    try:
+        parse_dependencies(template.metadata.annotations, [c.name for c in template.spec.containers])
+    except ValueError as error:
+        yield FieldError(str(error), (f"{path}.metadata.annotations.{CONTAINER_DEPENDENCIES}",))
     yield from rules.check_template(template)
     if not (name := template.metadata.name):
         return
@@ -258,7 +263,7 @@ def _revision_spec(spec: RevisionSpec, path: str, rules: Rules) -> Errors:
     settings = rules.settings
     if not spec.containers:
         yield missing(f"{path}.containers")
-    yield from _containers(spec.containers, path)
+    yield from _containers(spec.containers, path, SIDECAR_PROBES in rules.pod_fields)
     yield from check_pod(spec, path)
     switched: dict[str, object] = {
         "nodeSelector": spec.node_selector,
@@ -284,7 +289,7 @@ def _revision_spec(spec: RevisionSpec, path: str, rules: Rules) -> Errors:
             yield out_of_bounds(value, low, high, f"{path}.{name}")
 
 
-def _containers(containers: list[Container], path: str) -> Errors:
+def _containers(containers: list[Container], path: str, sidecars_probed: bool) -> Errors:
     ports = [port for container in containers for port in container.ports]
     if not ports and len(containers) > 1:
         yield missing(f"{path}.containers[*].ports")
@@ -297,10 +302,11 @@ def _containers(containers: list[Container], path: str) -> Errors:
         if container.name in names:
             yield FieldError(f'duplicate container name "{container.name}"', (f"{here}.name",))
         names.add(container.name)
-        yield from _container(container, here, serving=len(containers) == 1 or bool(container.ports))
+        serving = len(containers) == 1 or bool(container.ports)
+        yield from _container(container, here, serving=serving, probed=serving or sidecars_probed)
 
 
-def _container(container: Container, path: str, *, serving: bool) -> Errors:
+def _container(container: Container, path: str, *, serving: bool, probed: bool = False) -> Errors:
     if container.name == "queue-proxy":
         yield FieldError('"queue-proxy" is a reserved container name', (f"{path}.name",))
     if not container.image:
@@ -315,11 +321,11 @@ def _container(container: Container, path: str, *, serving: bool) -> Errors:
     port = container.ports[0] if container.ports else ContainerPort()
     for name in ("readiness", "liveness", "startup"):
         here, probe = f"{path}.{name}Probe", getattr(container, f"{name}_probe")
-        if probe is not None and serving:
+        if probe is not None and probed:
             yield from _probe(probe, here, port)
         elif probe is not None:
             yield from (disallowed(f"{here}.{set_field}") for set_field in msgspec.to_builtins(probe))
-    if serving and container.readiness_probe is not None:
+    if probed and container.readiness_probe is not None:
         yield from _readiness(container.readiness_probe, f"{path}.readinessProbe")
 
 

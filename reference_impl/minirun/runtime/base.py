@@ -51,8 +51,11 @@ class InstanceSpec:
     `port` is the declared container port, 0 if none; where instances share the host's ports (the process
     runtime) a free one is chosen in its place. Command and arguments replace the image's, and name
     variables as `$(NAME)`, as in Kubernetes.
-    An instance that `runs_once` serves nothing: it gets no port and no probes, and it is over when its
-    container ends, or after `active_deadline_seconds`. `log_labels` go on each entry of its log.
+    `container` is the name of one container of several; all have the same `uid` and share loopback. A
+    `sidecar` is one that requests do not go to: it gets no port, and without a readiness probe it is ready
+    as soon as it runs. An instance that `runs_once` serves nothing: it gets no port and no probes, and it is
+    over when its container ends, or after `active_deadline_seconds`. `log_labels` go on each entry of its
+    log.
     """
 
     namespace: str
@@ -62,6 +65,8 @@ class InstanceSpec:
     configuration: str
     revision: str
     image: str
+    container: str = ""
+    sidecar: bool = False
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()

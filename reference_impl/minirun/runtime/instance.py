@@ -250,14 +250,24 @@ class Instance:
             seen = await keep_probing(process, spec.startup, clock, lambda verdict, _: verdict is not None)
             if not seen.ok:
                 return f"Startup probe failed: {seen.detail}"
-        readiness = keep_probing(process, spec.readiness or Probe(period_seconds=0), clock, self._judge)
+        readiness = self._keep_judging(process)
         if spec.liveness is None:
-            return (await readiness).detail
+            await readiness
+            return ""
         async with asyncio.TaskGroup() as group:
             task = group.create_task(readiness)
             seen = await keep_probing(process, spec.liveness, clock, lambda verdict, _: verdict is False)
             task.cancel()
         return f"Liveness probe failed: {seen.detail}"
+
+    async def _keep_judging(self, process: RunningProcess) -> None:
+        """Judges by the readiness probe, if there has to be one, for as long as the container runs."""
+        spec = self.spec
+        if spec.sidecar and spec.readiness is None:
+            self._judge(True, ProbeResult(ok=True))
+            await process.wait()
+        else:
+            await keep_probing(process, spec.readiness or Probe(period_seconds=0), self.clock, self._judge)
 
     async def _time(self, process: RunningProcess) -> str:
         """Calls it ready at once; returns why it must be ended, when its time is up."""

@@ -46,7 +46,7 @@ def contract_env(spec: InstanceSpec, port: int) -> dict[str, str]:
     if spec.runs_once:
         return {}
     return {
-        "PORT": str(port),
+        **({"PORT": str(port)} if port else {}),
         "K_SERVICE": spec.service,
         "K_CONFIGURATION": spec.configuration,
         "K_REVISION": spec.revision,
@@ -142,7 +142,8 @@ class ProcessRuntime:
             raise StartError("ContainerMissing", str(error)) from error
         cwd = bundle.folder / spec.working_dir
         with ExitStack() as held:
-            port = 0 if spec.runs_once else held.enter_context(self._claim_port()).getsockname()[1]
+            served = not (spec.runs_once or spec.sidecar)
+            port = held.enter_context(self._claim_port()).getsockname()[1] if served else 0
             own = held.enter_context(TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True))
             env = self._environment(spec, bundle, port, own)
             command = [expand(word, env) for word in spec.command] or bundle.command
@@ -155,7 +156,7 @@ class ProcessRuntime:
                 )
                 raise StartError("StartError", message) from error
             child.port, child.memory_limit_bytes = port, spec.memory_limit_bytes
-            if spec.runs_once:
+            if not served:
                 child.settle()
             self._children[child] = asyncio.create_task(self._see_off(child, held.pop_all()))
         if child.memory_limit_bytes and self._watching is None:
@@ -187,8 +188,8 @@ class ProcessRuntime:
 
     async def _see_off(self, child: Child, held: ExitStack) -> None:
         await child.wait()
-        del self._children[child]
         await asyncio.to_thread(held.close)
+        del self._children[child]
 
     async def _watch_memory(self) -> None:
         """Ends those over their limit: a look at each process often, at its whole group now and then."""

@@ -38,7 +38,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """One entry: `message` of a text line, or the `json_payload` that is left of a structured one.
 
-    `severity` is one of `SEVERITIES`; `pod` is the instance; `stream` is stdout or stderr.
+    `severity` is one of `SEVERITIES`; `pod` is the instance, `container`
+    the one of its containers if it has several; `stream` is stdout or stderr.
     """
 
     timestamp_unix_ns: int
@@ -52,6 +53,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     job: str = ""
     execution: str = ""
     pod: str = ""
+    container: str = ""
     stream: str = ""
     trace: str = ""
     span_id: str = ""
@@ -87,6 +89,7 @@ class Selection(TypedDict, total=False):
     job: str | None
     execution: str | None
     pod: str | None
+    container: str | None
     tail: int | None
     since_unix_ns: int | None
 
@@ -295,6 +298,7 @@ def _matches(namespace: str | None, selection: Selection, entry: LogEntry) -> bo
         and selection.get("job") in (None, entry.job)
         and selection.get("execution") in (None, entry.execution)
         and selection.get("pod") in (None, entry.pod)
+        and selection.get("container") in (None, entry.container)
         and entry.timestamp_unix_ns >= (selection.get("since_unix_ns") or 0)
     )
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -102,6 +102,7 @@ class World:
         own: Mapping[str, str] | None = None,
         labels: Mapping[str, str] | None = None,
         concurrency: int = 0,
+        containers: Sequence[Container] = (),
         **spec: int,
     ) -> Service:
         """Creates or changes a Service, as the API would; `own` are its own annotations."""
@@ -109,7 +110,9 @@ class World:
         container = Container(image=image, env=[EnvVar(name="X", value=env)] if env else [])
         template = RevisionTemplate(
             metadata=ObjectMeta(name=revision, annotations=dict(annotations or {})),
-            spec=RevisionSpec(containers=[container], container_concurrency=concurrency, **spec),
+            spec=RevisionSpec(
+                containers=list(containers) or [container], container_concurrency=concurrency, **spec
+            ),
         )
         meta = old.metadata if old else ObjectMeta(name=name, namespace=NS)
         meta = replace(meta, annotations=dict(own or {}), labels=dict(labels or {}))

@@ -5,7 +5,7 @@ import signal
 import threading
 from pathlib import Path
 
-from liveplatform import SERVING, Platform, conditions, manifest
+from liveplatform import SERVING, Platform, conditions, free_port, manifest
 
 
 def test_a_service_is_deployed_called_and_goes_to_zero_and_back(platform: Platform) -> None:
@@ -140,6 +140,59 @@ def test_an_app_gets_its_variables_from_config_maps_and_secrets(platform: Platfo
     assert platform.api.post(f"{core}/secrets", json=secret).status_code == 201
     platform.wait_until(lambda: ready().get("Ready") == "True", what="the service to recover")
     assert platform.get("configured").text.strip() == "Hello a.example/s3cret!"
+
+
+WEB = """
+import os, sys, urllib.request, http.server
+print("web of", os.environ["K_SERVICE"], flush=True)
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+        self.wfile.write(urllib.request.urlopen("http://127.0.0.1:" + sys.argv[1]).read())
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
+"""
+SIDE = (
+    WEB.replace("web", "side")
+    .replace('os.environ["PORT"]', "sys.argv[1]")
+    .replace(
+        'urllib.request.urlopen("http://127.0.0.1:" + sys.argv[1]).read()',
+        'str(os.environ.get("PORT")).encode()',
+    )
+)
+
+
+def test_a_sidecar_shares_loopback_has_its_own_log_and_starts_first_when_it_must(platform: Platform) -> None:
+    body = manifest("pair", **{"run.googleapis.com/container-dependencies": '{"web": ["side"]}'})
+    port = free_port()
+    probe = {"tcpSocket": {"port": port}, "periodSeconds": 1}
+    shared = {"image": "hello", "args": ["-c", "", str(port)], "command": ["python"]}
+    body["spec"]["template"]["spec"]["containers"] = [
+        shared | {"name": "web", "args": ["-c", WEB, str(port)], "ports": [{"containerPort": 8080}]},
+        shared | {"name": "side", "args": ["-c", SIDE, str(port)], "readinessProbe": probe},
+    ]
+    features = {"metadata": {"name": "config-features"}, "data": {"multi-container-probing": "enabled"}}
+    system = "/api/v1/namespaces/knative-serving/configmaps"
+    assert platform.api.post(system, json=features).status_code == 201
+    made = platform.api.post(f"{SERVING}/services", json=body)
+    assert made.status_code == 201, made.text
+    platform.wait_until(
+        lambda: conditions(platform.api.get(f"{SERVING}/services/pair").json()).get("Ready") == "True"
+    )
+    assert platform.get("pair").text == "None"  # what the sidecar says of $PORT
+    [pod] = platform.pods("pair")
+    assert [(c["name"], c["ready"]) for c in pod["status"]["containerStatuses"]] == [
+        ("web", True),
+        ("side", True),
+    ]
+    log = f"/api/v1/namespaces/default/pods/{pod['metadata']['name']}/log"
+    assert platform.api.get(log, params={"container": "web"}).text == "web of pair\n"
+    assert platform.api.get(log, params={"container": "side"}).text == "side of pair\n"
+    unclear = platform.api.get(log)
+    assert (unclear.status_code, "choose one of: [web side]" in unclear.text) == (400, True)
+    assert platform.api.get(log, params={"container": "x"}).status_code == 400
+    platform.minirun("services", "delete", "pair")
+    platform.wait_until(lambda: not platform.pods("pair"), what="both to end")
 
 
 def test_it_ends_cleanly_on_sigterm_and_on_ctrl_c_and_leaves_no_process(machine: Platform) -> None:
