@@ -23,6 +23,7 @@ from minirun.api.admission import CONFIG_PARSERS
 from minirun.api.app import API, Backend
 from minirun.api.keyring import Keyring
 from minirun.api.kubernetes import seed_namespaces
+from minirun.api.metadata import MetadataRuntime
 from minirun.api.server import serve
 from minirun.autoscaling.spec import RPS
 from minirun.control.children import deployment_name
@@ -420,12 +421,12 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     logs = LogStore(options.data_dir / "logs", clock)
     stack.callback(logs.flush)
     keyring = Keyring(store, clock)
-    runtime = ProcessRuntime(options.data_dir, bundles.resolve, rng, warm_size=options.warm)
+    processes = ProcessRuntime(options.data_dir, bundles.resolve, rng, warm_size=options.warm)
     core = build(
         store=store,
         clock=clock,
         rng=rng,
-        runtime=runtime,
+        runtime=MetadataRuntime(processes, store, keyring),
         images=bundles,
         url_port="" if port == 80 else str(port),
         log_of=_log_of(logs),

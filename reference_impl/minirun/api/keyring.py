@@ -43,6 +43,13 @@ class Keyring:
             if self._store.find(Secret, SYSTEM_NAMESPACE, name) is None:
                 self._keep(name, {PEM: await asyncio.to_thread(make_pem)})
 
+    async def load(self) -> Issuer:
+        """The issuer, ready to sign: what is slow about that the first time is done off the loop."""
+        await self.prepare()
+        issuer = self.issuer()
+        await asyncio.to_thread(issuer.key.sign, {})
+        return issuer
+
     def issuer(self) -> Issuer:
         """Makes and checks tokens."""
         key = self._key(ISSUER_SECRET)
