@@ -28,7 +28,7 @@ class SQLiteLog:
     """Durable rows for a `Store`.
 
     Args:
-        path: the database file; made when it is not there.
+        path: the database file; made when it is not there, for this user alone.
         full_sync: wait for the disk at every write.
 
     Raises:
@@ -36,6 +36,7 @@ class SQLiteLog:
     """
 
     def __init__(self, path: Path, *, full_sync: bool = False) -> None:
+        path.touch(mode=0o600)  # it has private keys; what SQLite adds beside it has the same mode
         self._db = sqlite3.connect(path, timeout=0.2)
         try:
             self._open(path, full_sync)
