@@ -6,7 +6,7 @@ object without the label passes `!=` and `notin`. Counterpart: apimachinery pkg/
 
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from minirun.api.status import StatusError
 from minirun.model.meta import Resource
@@ -16,7 +16,18 @@ _REQUIREMENT = re.compile(
     rf"\s*(?P<absent>!\s*)?(?P<key>{_KEY})(?(absent)|(?:\s*(?P<equality>==|=|!=)\s*(?P<value>[-A-Za-z0-9_.]*)"
     r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|$)"
 )
-FIELDS = ("metadata.name", "metadata.namespace")
+_ABOUT = ("apiVersion", "kind", "name", "namespace", "uid")
+FIELDS: Final[Mapping[str, str]] = {
+    "metadata.name": "metadata.name",
+    "metadata.namespace": "metadata.namespace",
+    "status.phase": "status.phase",
+    "spec.nodeName": "spec.node_name",
+    "type": "type",
+    "reason": "reason",
+    "reportingComponent": "reporting_component",
+    **{f"involvedObject.{name}": f"involved_object.{name.replace('V', '_v')}" for name in _ABOUT},
+}
+"""What a field selector may name, and where it is; an object without the field has an empty text there."""
 
 
 class Requirement(NamedTuple):
@@ -38,11 +49,16 @@ class Selector(NamedTuple):
     fields: tuple[Requirement, ...] = ()
 
     def matches(self, resource: Resource) -> bool:
-        meta = resource.metadata
-        return all(r.holds(meta.labels) for r in self.labels) and (
-            not self.fields
-            or all(r.holds(dict(zip(FIELDS, (meta.name, meta.namespace), strict=True))) for r in self.fields)
+        return all(r.holds(resource.metadata.labels) for r in self.labels) and all(
+            r.holds({r.key: _field(resource, FIELDS[r.key])}) for r in self.fields
         )
+
+
+def _field(resource: Resource, path: str) -> str:
+    value: object = resource
+    for name in path.split("."):
+        value = getattr(value, name, "")
+    return str(value)
 
 
 def parse_selector(query: Mapping[str, str]) -> Selector:

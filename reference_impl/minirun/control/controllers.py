@@ -25,6 +25,7 @@ from minirun.control.context import Context
 from minirun.control.instances import Kubelet, remove_leftovers
 from minirun.control.measure import Meter, wake
 from minirun.control.queue import Reconcile, WorkQueue
+from minirun.control.recorder import FLUSH_SECONDS, Recorder
 from minirun.control.revision import failure_of
 from minirun.model.labels import CANCELLED_ANNOTATION, CONFIGURATION, REVISION, ROUTES
 from minirun.model.meta import Resource
@@ -65,6 +66,7 @@ RECONCILERS: Final[dict[str, Reconcile]] = {
 }
 """The reconciler of each name in a `Key`; that of `Pod` is the `Kubelet`, which has a state of its own."""
 
+EVENTS: Final = Key("Events", "", "")
 STOP_GRACE_SECONDS: Final = 5.0  # for all instances at once, when the platform stops
 URGENT: Final = (("Deployment", "Pod"), ("PodAutoscaler", "Endpoints"))
 """Those between a request and its instance go first, and of these those who start it."""
@@ -199,7 +201,8 @@ class Controllers:
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
         self.kubelet = Kubelet(ctx)
-        reconcilers = RECONCILERS | {"Pod": self.kubelet.reconcile}
+        self._recorder = Recorder(ctx)
+        reconcilers = RECONCILERS | {"Pod": self.kubelet.reconcile, EVENTS.reconciler: self._recorder.flush}
         self.queue = WorkQueue(ctx, reconcilers, URGENT)
         self._meter = Meter(ctx)
 
@@ -221,12 +224,15 @@ class Controllers:
         """Stops reconciling and ends all instances; returns when they are gone."""
         self._meter.stop()
         self.queue.close()
+        self._recorder.flush(self.ctx)
         try:
             await self.kubelet.stop(STOP_GRACE_SECONDS)
         finally:  # whatever went wrong before, such as a full disk
             await self.ctx.runtime.close()
 
     def _on_event(self, event: Event) -> None:
+        if self._recorder.note(event):
+            self.queue.add_after(EVENTS, FLUSH_SECONDS)
         for find in WATCHES.get(event.object.type_name, ()):
             for key in find(self.ctx, event):
                 self.queue.add(key)
