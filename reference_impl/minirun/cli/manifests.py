@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from minirun.cli.client import Client, kind_of
-from minirun.cli.common import Output, api_options, connect, dump, wait_ready
+from minirun.cli.common import Output, api_options, connect, dump, namespaced, show, wait_ready
 from minirun.model.labels import CREATOR, LAST_APPLIED, LAST_MODIFIER
 from minirun.model.manifests import Document, read_documents
 from minirun.model.meta import ObjectMeta, Resource, replace
@@ -78,13 +78,13 @@ def apply(filename: Path, wait: bool, wait_timeout: int, namespace: str, output:
     """What an earlier apply set and the file no longer has is taken away."""
     client = connect()
     done = [apply_document(client, document, namespace) for document in documents(filename)]
+    items: list[Resource] = []
     for item, verb in done:
-        if wait and isinstance(item, Service):
-            item = wait_ready(client, item, wait_timeout)
+        items.append(wait_ready(client, item, wait_timeout) if wait and isinstance(item, Service) else item)
         if output == "table":
             click.echo(f"{item.kind} {item.metadata.name} {verb}")
-        else:
-            click.echo(dump(item, output))
+    if output != "table":
+        show(items, output, {}, one=len(items) == 1)
 
 
 def portable(service: Service) -> Document:
@@ -112,8 +112,8 @@ def _own(metadata: ObjectMeta) -> ObjectMeta:
 
 @click.command()
 @click.argument("name")
-@api_options
+@click.option("-o", "--output", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@namespaced
 def export(name: str, namespace: str, output: Output) -> None:
-    """Nothing in it that a server filled in."""
-    document = portable(connect().get(Service, namespace, name))
-    click.echo(dump(document, "json" if output == "json" else "yaml"))
+    """Without what a server filled in, and without traffic that names revisions: elsewhere there are none."""
+    click.echo(dump(portable(connect().get(Service, namespace, name)), output))

@@ -5,7 +5,17 @@ from typing import TypeVar
 
 import click
 
-from minirun.cli.common import Output, age, api_options, connect, dump, formatted, print_table, show
+from minirun.cli.common import (
+    Output,
+    age,
+    api_options,
+    connect,
+    dump,
+    formatted,
+    namespaced,
+    print_table,
+    show,
+)
 from minirun.cli.main import help_text
 from minirun.model.conditions import READY, UNKNOWN, find
 from minirun.model.labels import SERVICE
@@ -79,8 +89,8 @@ def _group(type_: type[R], plural: str, columns: Columns[R]) -> click.Group:
     )
     @click.argument("names", nargs=-1, required=True)
     @click.option("--wait/--no-wait", default=True, help="Wait until it is gone (default).")
-    @api_options
-    def delete(names: tuple[str, ...], wait: bool, namespace: str, output: Output) -> None:
+    @namespaced
+    def delete(names: tuple[str, ...], wait: bool, namespace: str) -> None:
         client = connect()
         for name in names:
             version = client.get(type_, namespace, name).metadata.resource_version
@@ -108,8 +118,7 @@ def list_images(output: Output) -> None:
 
 @images.command(help=help_text("Remove images that no revision uses.", "", "images rm web:v1"))
 @click.argument("references", nargs=-1, required=True)
-@formatted
-def rm(references: tuple[str, ...], output: Output) -> None:
+def rm(references: tuple[str, ...]) -> None:
     client = connect()
     there = {key: i for i in client.list(Image, "") for key in (i.spec.digest, i.spec.reference)}
     for reference in references:

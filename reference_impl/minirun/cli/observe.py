@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import click
 
 from minirun.cli.client import LOOPBACK, LogObject
-from minirun.cli.common import Output, api_options, connect, dump, print_table
+from minirun.cli.common import Output, api_options, connect, dump, namespaced, print_table
 from minirun.model.labels import REVISION, SERVICE
 from minirun.model.resources import Service
 
@@ -43,7 +43,7 @@ def logs(name: str, follow: bool, revision: str | None, tail: int, namespace: st
 def _print_entries(entries: Iterable[LogObject], output: Output) -> None:
     for entry in entries:
         if output != "table":
-            click.echo(dump(entry, output))
+            click.echo("---\n" * (output == "yaml") + dump(entry, output))
             continue
         text = entry.message
         if entry.json_payload is not None:
@@ -59,7 +59,7 @@ def _print_entries(entries: Iterable[LogObject], output: Output) -> None:
 @click.option("-d", "--data", help="Body; @FILE reads a file, @- the input.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="A header.")
 @click.option("--tag", help="Ask the revision with this tag.")
-@api_options
+@namespaced
 def invoke(
     name: str,
     path: str,
@@ -68,7 +68,6 @@ def invoke(
     headers: tuple[str, ...],
     tag: str | None,
     namespace: str,
-    output: Output,
 ) -> None:
     """The answer is printed; the status is 1 when it is an error."""
     import httpx

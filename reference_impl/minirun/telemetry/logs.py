@@ -8,12 +8,11 @@ Run (cloud.google.com/logging/docs/structured-logging, "Special fields in struct
 """
 
 import asyncio
-import heapq
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -25,6 +24,7 @@ from minirun.model.clock import SECOND_NS, Clock
 ROTATE_BYTES = 10_000_000
 FLUSH_SECONDS = 0.1
 FLUSH_BYTES = 1_000_000  # a flood is written at once: memory stays flat
+LATE_ENTRIES = 1_000  # an entry may come so many entries later than its time says and be in the tail
 MEMORY_ENTRIES = 10_000  # kept by a store without a directory, and for a follower that does not keep up
 
 MAX_UNIX_NS = 1 << 63  # year 2262; what an app says of times beyond is no time
@@ -247,7 +247,10 @@ class LogStore:
         return self._directory / namespace / f"{name}.jsonl"
 
     def read(self, namespace: str | None, **selection: Unpack[Selection]) -> Iterator[LogEntry]:
-        """The stored entries of a namespace (None: of all) that are selected, oldest first."""
+        """The stored entries of a namespace (None: of all) that are selected, oldest first.
+
+        Apps set times too: the tail is of the latest times, among those that came last (`LATE_ENTRIES`).
+        """
         tail = selection.get("tail")
         if self._directory is None:
             logs: list[Iterator[LogEntry]] = [reversed(self._memory)]
@@ -257,10 +260,9 @@ class LogStore:
             logs = [_newest_first(path) for path in sorted({file.with_suffix(".jsonl") for file in files})]
         # Each log is read from its end, so that the tail of a long one is cheap.
         wanted = partial(_matches, namespace, selection)
-        heads = [islice(filter(wanted, log), tail) for log in logs]
-        time = attrgetter("timestamp_unix_ns")
-        merged = heapq.merge(*heads, key=time, reverse=True)
-        return iter(sorted(islice(merged, tail), key=time))
+        ends = (list(islice(filter(wanted, log), tail and tail + LATE_ENTRIES)) for log in logs)
+        found = sorted(chain.from_iterable(map(reversed, ends)), key=attrgetter("timestamp_unix_ns"))
+        return iter(found if tail is None else found[max(0, len(found) - tail) :])
 
     async def follow(
         self, namespace: str | None, **selection: Unpack[Selection]

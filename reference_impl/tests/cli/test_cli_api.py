@@ -137,6 +137,23 @@ def test_a_listed_service_has_its_url_and_its_state(world: "World") -> None:
     ]
 
 
+def test_what_is_applied_from_one_file_is_one_list_in_json_and_yaml(world: "World", tmp_path: Path) -> None:
+    file = tmp_path / "two.yaml"
+    file.write_text(
+        "\n---\n".join(f"{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {n}}}}}" for n in "ab")
+    )
+    applied = yaml.safe_load(run("apply", "-f", str(file), "-o", "yaml"))
+    assert [item["metadata"]["name"] for item in applied["items"]] == ["a", "b"]
+    assert json.loads(run("apply", "-f", str(file), "-o", "json"))["kind"] == "List"
+
+
+@pytest.mark.parametrize(
+    "command", [("services", "delete", "x"), ("images", "rm", "x"), ("invoke", "x")], ids=" ".join
+)
+def test_a_command_that_prints_no_objects_has_no_format(command: tuple[str, ...]) -> None:
+    assert "No such option" in run(*command, "-o", "json", status=2)
+
+
 def test_a_described_service_says_why(world: "World") -> None:
     run("deploy", "hello", "--image", "hello", "--no-wait")
     world.report("hello", Condition(type="Ready", status="False", reason="RevisionFailed", message="no port"))

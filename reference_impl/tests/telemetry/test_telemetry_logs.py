@@ -124,6 +124,13 @@ async def test_reading_selects(store: LogStore) -> None:
     assert texts(store, pod="nobody") == []
 
 
+async def test_the_tail_is_of_the_latest_times_whenever_they_came(store: LogStore) -> None:
+    for text, unix_ns in (("third", 3), ("fourth", 4), ("fourth too", 4), ("first", 1), ("second", 2)):
+        store.append(entry(text, unix_ns))
+    assert texts(store) == ["first", "second", "third", "fourth", "fourth too"]
+    assert texts(store, tail=2) == ["fourth", "fourth too"]
+
+
 async def test_following_gives_the_past_and_then_what_comes(store: LogStore) -> None:
     store.append(entry("old", 1))
     store.append(entry("past", 2))
