@@ -12,6 +12,7 @@ from minirun.control import (
     autoscale,
     configuration,
     deployment,
+    domainmapping,
     endpoints,
     garbage,
     job,
@@ -32,6 +33,7 @@ from minirun.model.meta import Resource
 from minirun.model.resources import (
     KINDS,
     Configuration,
+    DomainMapping,
     Job,
     Namespace,
     Pod,
@@ -63,6 +65,7 @@ RECONCILERS: Final[dict[str, Reconcile]] = {
     "Cascade": garbage.cascade,
     "Finalize": garbage.finalize,
     "Namespace": garbage.empty_namespace,
+    "DomainMapping": domainmapping.reconcile,
 }
 """The reconciler of each name in a `Key`; that of `Pod` is the `Kubelet`, which has a state of its own."""
 
@@ -96,6 +99,24 @@ def owner(ctx: Context, event: Event) -> Iterable[Key]:
         made_by = type_name_of(reference)
         if made_by in RECONCILERS:
             yield Key(made_by, event.object.metadata.namespace, reference.name)
+
+
+def owner_of_lost(ctx: Context, event: Event) -> Iterable[Key]:
+    """Those who made an object that somebody has taken away."""
+    if event.type == "DELETED":
+        yield from owner(ctx, event)
+
+
+def mappings_of_route(ctx: Context, event: Event) -> Iterable[Key]:
+    """The domains that stand for a Route."""
+    if isinstance(event.object, Route):
+        yield from domainmapping.mappings_of(ctx.store, event.object)
+
+
+def rivals_for_a_domain(ctx: Context, event: Event) -> Iterable[Key]:
+    """All that want the domain which another mapping has let go of."""
+    if event.type == "DELETED" and isinstance(event.object, DomainMapping):
+        yield from domainmapping.rivals(ctx.store, event.object)
 
 
 def labelled(reconciler: str, label: str) -> Find:
@@ -161,7 +182,7 @@ SETTINGS_USERS: Final[dict[str, tuple[tuple[type[Resource], str], ...]]] = {
 WATCHES: Final[dict[str, tuple[Find, ...]]] = {
     "Service": (itself,),
     "Configuration": (itself, owner, routes_that_mean_it, named("RevisionGC")),
-    "Route": (itself, owner),
+    "Route": (itself, owner, mappings_of_route),
     "Revision": (itself, owner, routes_that_mean_it, labelled("RevisionGC", CONFIGURATION)),
     "PodAutoscaler": (itself_always, owner),
     "ServerlessService": (itself, named("Endpoints"), owner),
@@ -173,6 +194,9 @@ WATCHES: Final[dict[str, tuple[Find, ...]]] = {
     "Task": (itself, owner),
     "Image": (users_of_image,),
     "Namespace": (itself,),
+    "DomainMapping": (itself, rivals_for_a_domain),
+    "CoreService": (owner_of_lost,),
+    "Ingress": (owner_of_lost,),
 }
 """Who is reconciled after a change of an object of each kind, the most urgent first."""
 

@@ -8,9 +8,11 @@ pkg/reconciler/route and pkg/reconciler/labeler in knative/serving.
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from minirun.control.children import ACTIVE, RESERVE, Key
 from minirun.control.context import Context
+from minirun.control.ingress import make_rules, place_services, report_ingress
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, TRUE, UNKNOWN, is_true, mark, status_of
 from minirun.model.durations import parse_duration
@@ -33,6 +35,7 @@ K = TypeVar("K", Configuration, Revision)
 
 CLUSTER_DOMAIN = "svc.cluster.local"
 _ROLLING = ("RolloutInProgress", "A gradual rollout of the latest revision(s) is in progress.")
+_NOT_OWNED = 'There is an existing placeholder Service "{}" that we do not own.'
 _NO_TLS = ("TLSNotEnabled", "external-domain-tls is not enabled")
 
 
@@ -159,6 +162,19 @@ def program(ctx: Context, route: Route, traffic: Sequence[TrafficTarget]) -> Non
     ctx.table.set_route(namespace, name, own, tags, cluster_local=local, domain=domain, aliases=aliases)
 
 
+def expose(ctx: Context, route: Route, traffic: Sequence[TrafficTarget]) -> str:
+    """Makes what stands for a Route in Kubernetes; returns the name of a Service that is in the way."""
+    own, tags = table_targets(traffic)
+    taken = place_services(ctx, route, tags)
+    hosts = (
+        {}
+        if _is_local(route)
+        else {tag: urlsplit(url_of(ctx, route, tag)).hostname or "" for tag in ("", *tags)}
+    )
+    report_ingress(ctx, route, make_rules(route, own, tags, hosts))
+    return taken
+
+
 def _is_local(route: Route) -> bool:
     return route.metadata.labels.get(VISIBILITY) == "cluster-local"
 
@@ -273,6 +289,8 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
         rolling = rollout is not None and any(len(c.revisions) > 1 for c in rollout.configurations)
         conditions = mark("Route", conditions, now, "AllTrafficAssigned", TRUE)
         ingress = (UNKNOWN, *_ROLLING) if rolling else (TRUE, "", "")
+        if taken := expose(ctx, route, traffic):
+            ingress = (FALSE, "NotOwned", _NOT_OWNED.format(taken))
         conditions = mark("Route", conditions, now, "IngressReady", *ingress)
         conditions = mark("Route", conditions, now, "CertificateProvisioned", TRUE, *_NO_TLS)
     status = replace(

@@ -21,6 +21,8 @@ CONDITION_SETS: dict[str, tuple[str, ...]] = {
     "Route": ("AllTrafficAssigned", "IngressReady", "CertificateProvisioned"),
     "PodAutoscaler": ("Active", "ScaleTargetInitialized", "SKSReady"),
     "ServerlessService": ("EndpointsPopulated",),
+    "Ingress": ("NetworkConfigured", "LoadBalancerReady"),
+    "DomainMapping": ("DomainClaimed", "ReferenceResolved", "IngressReady", "CertificateProvisioned"),
 }
 
 

@@ -116,9 +116,15 @@ class GCSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings(Settings):
-    """`config-network`: `rollout_duration` is the seconds in which a new latest revision takes over."""
+    """`config-network`.
+
+    `rollout_duration`: the seconds in which a new latest revision takes over.
+    `autocreate_cluster_domain_claims`: whether a DomainMapping may claim its domain; here it may, unlike in
+    Knative, as there is no other way to claim one.
+    """
 
     rollout_duration: int = 0
+    autocreate_cluster_domain_claims: bool = True
 
     def _check(self) -> None:
         if self.rollout_duration < 0:

@@ -54,6 +54,7 @@ class RouteTable:
         self._domain = domain
         self._claims: dict[str, list[Match]] = {}  # by host
         self._hosts: dict[tuple[str, str], dict[str, Match]] = {}  # by route
+        self._aliases: dict[str, tuple[str, str]] = {}  # hosts of the users' own, and their routes
         self._cache: dict[str, Match] = {}  # by the host as clients spell it
 
     def lookup(self, host: str, tag: str | None = None) -> Match | None:
@@ -108,6 +109,13 @@ class RouteTable:
         for host, match in claimed.items():
             self._claims.setdefault(host, []).append(match)
 
+    def set_alias(self, host: str, route: tuple[str, str] | None) -> None:
+        """Makes `host` one more host of the route (namespace, name), whenever that is there; None ends it."""
+        self._aliases.pop(host, None)
+        if route is not None:
+            self._aliases[host] = route
+        self._cache.clear()
+
     def remove_route(self, namespace: str, name: str) -> None:
         """Forget a route, known or not."""
         for host, match in self._hosts.pop((namespace, name), {}).items():
@@ -117,8 +125,12 @@ class RouteTable:
         self._cache.clear()
 
     def _find(self, host: str) -> Match | None:
-        claims = self._claims.get(normalise_host(host))
+        name = normalise_host(host)
+        claims = self._claims.get(name)
         if claims is None:
+            of_alias = self._hosts.get(self._aliases.get(name, ("", "")), {}).values()
+            claims = [match for match in of_alias if not match.tag]
+        if not claims:
             return None
         if len(self._cache) >= CACHED_HOSTS:  # spellings are the clients' choice: bound them
             self._cache.clear()
