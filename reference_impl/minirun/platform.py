@@ -105,6 +105,7 @@ class Router:
             timeout_is_whole_request=profile.timeout_covers_whole_request,
             overflow_status=profile.overflow_status,
             admit=access.of(namespace, service) if access else None,
+            logs_requests=profile.logs_requests,
         )
 
 
@@ -264,7 +265,7 @@ class PlatformImages:
 
 
 class Telemetry:
-    """What the gateway tells goes to the metrics and, where the operator wants it, to the request log."""
+    """What the gateway tells goes to the metrics and, where it is wanted, to the request log."""
 
     def __init__(self, ctx: Context, logs: LogStore) -> None:
         self._ctx, self._logs = ctx, logs
@@ -279,14 +280,14 @@ class Telemetry:
     def request_done(self, record: RequestRecord) -> None:
         """Observes one request; see `gateway.base.Observer`."""
         self.metrics.request_done(record)
-        if self._logs_requests:
+        if self._logs_requests or record.destination.logs_requests:
             self._logs.append(self._request_entry(record))
 
     def _request_entry(self, record: RequestRecord) -> LogEntry:
         to = record.destination
         request = {
             "requestMethod": record.method,
-            "requestUrl": record.path,
+            "requestUrl": f"http://{record.host}{record.path}" if to.logs_requests else record.path,
             "status": record.status,
             "requestSize": str(record.bytes_in),
             "responseSize": str(record.bytes_out),

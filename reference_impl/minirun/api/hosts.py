@@ -10,14 +10,17 @@ from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute, Host, Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from minirun.api.cloud_logging import CloudLogging
 from minirun.api.cloudrun import CloudRunV1
 from minirun.api.cloudrun_v2 import CloudRunV2
 from minirun.api.google import refused
 from minirun.api.iam import IAM
 from minirun.api.managed import Managed
+from minirun.api.neighbours import neighbours
 from minirun.api.rest_v2 import RestV2
 from minirun.api.status import StatusError
 from minirun.api.tokens import TokensAPI
+from minirun.telemetry.logs import LogStore
 
 
 def google_app(routes: Sequence[BaseRoute]) -> ASGIApp:
@@ -25,14 +28,22 @@ def google_app(routes: Sequence[BaseRoute]) -> ASGIApp:
     return Starlette(routes=routes, exception_handlers={StatusError: refused, HTTPException: refused})
 
 
-def google_hosts(managed: Managed, v2: CloudRunV2, iam: IAM, tokens: TokensAPI) -> list[BaseRoute]:
+def google_hosts(
+    managed: Managed, v2: CloudRunV2, logs: LogStore, iam: IAM, tokens: TokensAPI
+) -> list[BaseRoute]:
     """The routes by host, and below every other host name those of the v2 API."""
     below_v2 = Mount("/v2", google_app([*iam.routes, *RestV2(v2).routes]))
     run = google_app([below_v2, *CloudRunV1(managed).routes, Mount("/v1", google_app(iam.routes))])
+    others = {
+        "logging": CloudLogging(managed, logs).routes,
+        "iamcredentials": tokens.impersonation,
+        **neighbours(managed),
+    }
     return [
         Host("run.googleapis.com", run),
         Host("{region}-run.googleapis.com", run),
-        Host("iamcredentials.googleapis.com", google_app(tokens.impersonation)),
+        *(Host(f"{api}.googleapis.com", google_app(routes)) for api, routes in others.items()),
+        Host("{api}.googleapis.com", google_app([])),
         below_v2,
     ]
 

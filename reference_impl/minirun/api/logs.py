@@ -114,12 +114,12 @@ def _container_of(pod: Pod, asked: str) -> dict[str, str]:
     return {"container": asked} if len(names) > 1 else {}
 
 
-def _timestamp(unix_ns: int) -> str:
+def timestamp(unix_ns: int) -> str:
     return f"{rfc3339(unix_ns)[:-1]}.{unix_ns % SECOND_NS:09d}Z"
 
 
 def _text(entry: LogEntry, stamped: bool) -> bytes:
-    text = f"{_timestamp(entry.timestamp_unix_ns)} {entry.text}" if stamped else entry.text
+    text = f"{timestamp(entry.timestamp_unix_ns)} {entry.text}" if stamped else entry.text
     return text.encode() + b"\n"
 
 
@@ -133,7 +133,7 @@ def _object(entry: LogEntry) -> dict[str, object]:
         "kind": "LogEntry",
         "apiVersion": MINIRUN,
         "metadata": {"name": "", "namespace": entry.namespace, "labels": labels | entry.labels},
-        "timestamp": _timestamp(entry.timestamp_unix_ns),
+        "timestamp": timestamp(entry.timestamp_unix_ns),
         "severity": entry.severity,
         "stream": entry.stream,
         **({"message": entry.message} if entry.json_payload is None else {"jsonPayload": entry.json_payload}),

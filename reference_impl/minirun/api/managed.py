@@ -77,7 +77,7 @@ class Managed:
     async def create(
         self, place: Place, kind: Kind, document: Document, *, caller: str, dry_run: bool = False
     ) -> Document:
-        self._ensure_namespace(place)
+        self.ensure_namespace(place)
         accepted = accept(document, place, None)
         self._check(place, kind, accepted, None)
         query = _dry_run(dry_run)
@@ -138,7 +138,8 @@ class Managed:
         answered: Document = msgspec.json.decode(response.body)
         return answered
 
-    def _ensure_namespace(self, place: Place) -> None:
+    def ensure_namespace(self, place: Place) -> None:
+        """Makes the namespace of a project and region that are used for the first time."""
         if self.store.find(Namespace, "", place.namespace) is None:
             labels = {PROFILE_LABEL: "cloudrun"}
             self.store.create(with_meta(Namespace(), name=place.namespace, labels=labels))

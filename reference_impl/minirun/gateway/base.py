@@ -22,7 +22,7 @@ class Destination:
     `response_start_timeout_seconds` counts from arrival, the wait for an instance included, to the first byte
     of the answer (Knative's `timeoutSeconds`); with `timeout_is_whole_request` to the last (Cloud Run's).
     `overflow_status` answers a request that finds every queue full. `admit` is asked once for each request,
-    before it can wake or wait for an instance; None lets all in.
+    before it can wake or wait for an instance; None lets all in. `logs_requests`: every request is logged.
     """
 
     namespace: str
@@ -36,6 +36,7 @@ class Destination:
     timeout_is_whole_request: bool = False
     overflow_status: int = 503
     admit: Admit | None = None
+    logs_requests: bool = False
 
 
 class Router(Protocol):
@@ -80,6 +81,11 @@ class RequestRecord:
     def path(self) -> str:
         """Path and query as the client sent them."""
         return self.head.target.decode("latin-1")
+
+    @property
+    def host(self) -> str:
+        """The host that the client asked for."""
+        return self.head.host.decode("latin-1")
 
     @property
     def user_agent(self) -> str:

@@ -27,11 +27,11 @@ class Profile:
     finds the queue full. `public`: callers need no identity. `max_scale`: instances of a revision that sets
     none; 0 is no limit. `pod_fields`: what may be set of a pod although Knative has it switched off.
     `run_domains`: Services answer as `NAME-HASH-CODE` under each of these, and the first is in their
-    addresses. `email_accounts`: service accounts are e-mail addresses. `metadata_server`: each instance has
-    one. `secrets_have_versions`: the keys of a Secret are its versions, and `latest` is the highest.
-    `defaults`: the values of `config-defaults` that the profile fixes, by field name. `complete` fills in
-    what a template of a namespace leaves open, beyond those; `check` gives what is wrong with one, beyond
-    Knative's rules.
+    addresses. `email_accounts`: service accounts are e-mail addresses. `logs_requests`: every request has a
+    log entry, with its whole URL. `metadata_server`: each instance has one. `secrets_have_versions`: the
+    keys of a Secret are its versions, and `latest` is the highest. `defaults`: the values of
+    `config-defaults` that the profile fixes, by field name. `complete` fills in what a template of a
+    namespace leaves open, beyond those; `check` gives what is wrong with one, beyond Knative's rules.
     """
 
     timeout_covers_whole_request: bool
@@ -41,6 +41,7 @@ class Profile:
     run_domains: tuple[str, ...] = ()
     email_accounts: bool = False
     metadata_server: bool = False
+    logs_requests: bool = False
     secrets_have_versions: bool = False
     defaults: dict[str, int | str | bool] = field(default_factory=dict)
     pod_fields: frozenset[str] = frozenset()
@@ -62,6 +63,7 @@ PROFILES: Final = {
         run_domains=DATA_DOMAINS,
         email_accounts=True,
         metadata_server=True,
+        logs_requests=True,
         secrets_have_versions=True,
         defaults={
             "container_concurrency": 80,

@@ -1,0 +1,130 @@
+"""The small APIs beside Cloud Run's that gcloud asks on its way: what is enabled, which projects there are.
+
+Every API counts as enabled and every project as there. Service accounts are the ordinary objects of that
+kind, named by what stands before the `@`. Scheduler and Tasks are not here yet and say so. Counterparts:
+serviceusage, cloudresourcemanager, iam, cloudscheduler and cloudtasks on googleapis.com.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from minirun.api.google import answer, read_json
+from minirun.api.managed import Managed
+from minirun.api.status import StatusError
+from minirun.model.meta import with_meta
+from minirun.model.regions import HOME_REGION, Place, project_number
+from minirun.model.resources import ServiceAccount
+
+ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
+_ALL: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+
+def _project(project: str) -> dict[str, object]:
+    return {
+        "projectId": project,
+        "projectNumber": str(project_number(project)),
+        "name": project,
+        "lifecycleState": "ACTIVE",
+    }
+
+
+async def _describe_project(request: Request) -> Response:
+    return answer(_project(request.path_params["project"]))
+
+
+async def _service(request: Request) -> Response:
+    """Whether an API is enabled: all are."""
+    number = project_number(request.path_params["project"])
+    name = request.path_params["service"]
+    return answer({"name": f"projects/{number}/services/{name}", "state": "ENABLED"})
+
+
+async def _enable(request: Request) -> Response:
+    return answer({"name": "operations/noop.DONE_OPERATION", "done": True, "response": {}})
+
+
+class Accounts:
+    """Service accounts of a project: list, create, get, delete."""
+
+    def __init__(self, managed: Managed) -> None:
+        self._managed = managed
+        accounts = "/v1/projects/{project}/serviceAccounts"
+        self.routes = [
+            Route(accounts, self._list),
+            Route(accounts, self._create, methods=["POST"]),
+            Route(accounts + "/{email}", self._get),
+            Route(accounts + "/{email}", self._delete, methods=["DELETE"]),
+        ]
+
+    async def _list(self, request: Request) -> Response:
+        project = request.path_params["project"]
+        found = self._managed.store.select(ServiceAccount, Place(project, HOME_REGION).namespace)
+        return answer({"accounts": [_account(project, account) for account in found]})
+
+    async def _create(self, request: Request) -> Response:
+        project, body = request.path_params["project"], await read_json(request)
+        name = str(body.get("accountId", ""))
+        if not ACCOUNT_ID.fullmatch(name):
+            text = f"'{name}' is given; 6 to 30 lower case letters, digits and '-' are allowed"
+            raise StatusError(400, "The request has errors", violations=[("accountId", text)])
+        place = Place(project, HOME_REGION)
+        if self._managed.store.find(ServiceAccount, place.namespace, name) is not None:
+            message = f"Service account {name} already exists within project projects/{project}."
+            raise StatusError(409, message, reason="AlreadyExists")
+        self._managed.ensure_namespace(place)
+        account = with_meta(ServiceAccount(), name=name, namespace=place.namespace)
+        return answer(_account(project, self._managed.store.create(account)))
+
+    async def _get(self, request: Request) -> Response:
+        return answer(_account(request.path_params["project"], self._find(request)))
+
+    async def _delete(self, request: Request) -> Response:
+        self._managed.store.delete(ServiceAccount, *self._find(request).key)
+        return answer({})
+
+    def _find(self, request: Request) -> ServiceAccount:
+        email, place = request.path_params["email"], Place(request.path_params["project"], HOME_REGION)
+        found = self._managed.store.find(ServiceAccount, place.namespace, email.partition("@")[0])
+        if found is None:
+            raise StatusError(404, f"Unknown service account {email}")
+        return found
+
+
+def _account(project: str, account: ServiceAccount) -> dict[str, object]:
+    email = f"{account.metadata.name}@{project}.iam.gserviceaccount.com"
+    return {
+        "name": f"projects/{project}/serviceAccounts/{email}",
+        "projectId": project,
+        "uniqueId": str(project_number(account.metadata.uid)),
+        "email": email,
+        "oauth2ClientId": str(project_number(account.metadata.uid)),
+    }
+
+
+def _not_here(api: str) -> BaseRoute:
+    async def refuse(request: Request) -> Response:
+        text = f"minirun has no {api} yet: it serves Cloud Run, its logs and IAM; call your service directly."
+        raise StatusError(501, text, reason="NotImplemented")
+
+    return Route("/{path:path}", refuse, methods=_ALL)
+
+
+def neighbours(managed: Managed) -> Mapping[str, Sequence[BaseRoute]]:
+    """The routes of each API, by the first label of its host."""
+    service = "/v1/projects/{project}/services/{service}"
+    return {
+        "serviceusage": [
+            Route(f"{service}:enable", _enable, methods=["POST"]),
+            Route("/v1/projects/{project}/services:batchEnable", _enable, methods=["POST"]),
+            Route(service, _service),
+        ],
+        "cloudresourcemanager": [Route("/v1/projects/{project}", _describe_project)],
+        "iam": Accounts(managed).routes,
+        "cloudscheduler": [_not_here("Cloud Scheduler")],
+        "cloudtasks": [_not_here("Cloud Tasks")],
+    }
