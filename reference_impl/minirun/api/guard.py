@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minirun.api.requests import CALLER
 from minirun.api.status import StatusError, unsupported_media_type
+from minirun.identity.certificates import NAMES
 from minirun.identity.invoker import bearer
 
 OPEN = ("/token", "/oauth2/v3/certs")  # what is asked there is signed, or public
@@ -86,7 +87,7 @@ class Guard:
     def _is_ours(self, host: str) -> bool:
         name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
         name = name.lower().rstrip(".")
-        if name in self._hosts or name == "localhost" or name.endswith((".localhost", ".googleapis.com")):
+        if name in (*NAMES, *self._hosts) or name.endswith((".localhost", ".googleapis.com")):
             return True
         try:
             return ipaddress.ip_address(name).is_loopback

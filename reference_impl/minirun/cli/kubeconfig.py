@@ -25,6 +25,8 @@ def configuration(server: str, token: str | None, authority: bytes = b"") -> dic
         authority: the certificate of who signed the server's, as PEM; empty without TLS.
     """
     trust = {"certificate-authority-data": base64.b64encode(authority).decode()} if authority else {}
+    if authority and not token:
+        token = "none"  # over TLS kubectl asks for a password where a user has nothing to show
     return {
         "apiVersion": "v1",
         "kind": "Config",

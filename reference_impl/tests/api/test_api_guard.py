@@ -30,6 +30,7 @@ def client(token: str = "", hosts: tuple[str, ...] = ()) -> httpx.AsyncClient:
         "127.0.0.1:8081",
         "127.8.9.1",
         "[::1]:8081",
+        "kubernetes.default",
         "run.googleapis.com",
         "europe-west1-run.googleapis.com",
         "lab.example:8081",
