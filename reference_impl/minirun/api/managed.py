@@ -26,6 +26,7 @@ from minirun.store.store import Store
 
 Document = dict[str, Any]  # JSON of an API object
 
+LAST_UPDATED: Final = "run.googleapis.com/lastUpdatedTime"
 LOCATION: Final = "cloud.googleapis.com/location"
 RUN: Final = "run.googleapis.com/"
 DEFAULT_CALLER: Final = "user@minirun.localhost"
@@ -217,7 +218,7 @@ def accept(document: Document, place: Place, stored: Resource | None) -> Documen
         stored: what it replaces; who made it and changed it is taken from there, not from the client.
     """
     meta = dict(document.get("metadata") or {})
-    labels = {k: v for k, v in (meta.get("labels") or {}).items() if k != LOCATION}
+    labels = {k: v for k, v in (meta.get("labels") or {}).items() if k not in (LOCATION, LAST_UPDATED)}
     annotations = {
         k: v
         for k, v in (meta.get("annotations") or {}).items()
@@ -232,7 +233,6 @@ def accept(document: Document, place: Place, stored: Resource | None) -> Documen
 def show(document: Document) -> Document:
     """A stored object as Cloud Run's v1 API shows it."""
     meta = document["metadata"]
-    meta.pop("managedFields", None)
     place = place_of(meta.get("namespace", ""))
     plural = next(
         (k.plural for k in KIND_OF.values() if (k.api_version, k.kind) == _type_of(document)),
@@ -247,6 +247,7 @@ def show(document: Document) -> Document:
     if (kind := document["kind"]) in _SHOW:
         document["status"] = dict(document.get("status") or {})
         _SHOW[kind](document)
+    meta.pop("managedFields", None)
     return document
 
 
@@ -276,6 +277,12 @@ def _show_revision(document: Document) -> None:
     _fill_conditions(document)
 
 
+def _show_job(document: Document) -> None:
+    meta = document["metadata"]
+    written = [entry["time"] for entry in meta.get("managedFields", ()) if "time" in entry]
+    meta["labels"][LAST_UPDATED] = max(written, default=meta.get("creationTimestamp", ""))
+
+
 def _fill_conditions(document: Document) -> None:
     """The conditions that Cloud Run has of a kind; Unknown until somebody has looked."""
     status = document["status"]
@@ -290,6 +297,7 @@ def _fill_conditions(document: Document) -> None:
 _SHOW: Final[Mapping[str, Callable[[Document], None]]] = {
     "Service": _show_service,
     "Revision": _show_revision,
+    "Job": _show_job,
 }
 
 

@@ -19,7 +19,7 @@ from minirun.api.status import StatusError
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import TRUE
 from minirun.model.durations import human_duration
-from minirun.model.labels import CONFIGURATION, CONFIGURATION_GENERATION
+from minirun.model.labels import CONFIGURATION, CONFIGURATION_GENERATION, EXECUTION, JOB, RUNNING_STATE
 from minirun.model.meta import Resource, unix_seconds
 from minirun.model.resources import (
     ConfigMap,
@@ -28,8 +28,10 @@ from minirun.model.resources import (
     CoreService,
     Deployment,
     DomainMapping,
+    Execution,
     Image,
     Ingress,
+    Job,
     Kind,
     LoadBalancerIngress,
     Namespace,
@@ -43,6 +45,7 @@ from minirun.model.resources import (
     Service,
     ServiceAccount,
     ServicePort,
+    Task,
 )
 
 META_GROUP: Final = "meta.k8s.io"
@@ -286,6 +289,23 @@ COLUMNS: Final[Mapping[type[Resource], tuple[Column, ...]]] = {
         at("OS-Image", "status.node_info.operating_system", priority=1),
         at("Kernel-Version", "status.node_info.kernel_version", priority=1),
         at("Container-Runtime", "status.node_info.container_runtime_version", priority=1),
+    ),
+    Job: (NAME, *_READY, at("Executions", "status.execution_count", "integer"), AGE),
+    Execution: (
+        NAME,
+        labelled("Job", JOB),
+        at("Running", "status.running_count", "integer"),
+        column(Execution, "Complete", lambda e, _: f"{e.status.succeeded_count}/{e.spec.task_count or 1}"),
+        condition("Completed", "Completed", "status"),
+        condition("Reason", "Completed", "reason"),
+        AGE,
+    ),
+    Task: (
+        NAME,
+        labelled("Execution", EXECUTION),
+        labelled("State", RUNNING_STATE),
+        at("Retried", "status.retried", "integer"),
+        AGE,
     ),
     Image: (NAME, at("Reference", "spec.reference"), at("Digest", "spec.digest", priority=1), AGE),
 }

@@ -383,7 +383,7 @@ def attempt_result(pod: Pod, timeout: int | None) -> tuple[TaskAttemptResult, Ve
     terminated = [c.state.terminated for c in pod.status.container_statuses if c.state.terminated]
     exit_code = terminated[0].exit_code if terminated else None
     if pod.status.phase == "Succeeded":
-        return TaskAttemptResult(exit_code=0), Verdict()
+        return TaskAttemptResult(exit_code=0, status=AttemptStatus()), Verdict()
     reason, message = pod.status.reason, pod.status.message
     if reason.startswith("ExitCode"):
         reason, message = "NonZeroExitCode", EXITED

@@ -882,7 +882,7 @@ class AttemptStatus(Part, frozen=True):
 
 class TaskAttemptResult(Part, frozen=True):
     exit_code: int | None = None
-    status: AttemptStatus = AttemptStatus()
+    status: AttemptStatus | None = None
 
 
 class TaskStatus(Status, frozen=True):

@@ -168,3 +168,35 @@ def test_a_refusal_reads_in_gcloud_as_the_real_one_does(
     )
     assert failed.returncode == 1
     assert said in failed.stderr
+
+
+def executions(platform: Platform, job: str) -> list[str]:
+    """The names of a job's executions, the newest first."""
+    items = platform.api.get("/apis/run.googleapis.com/v1/namespaces/demo/executions").json()["items"]
+    mine = [e["metadata"] for e in items if e["metadata"]["labels"]["run.googleapis.com/job"] == job]
+    return [meta["name"] for meta in sorted(mine, key=lambda m: int(m["resourceVersion"]), reverse=True)]
+
+
+def test_a_job_is_created_run_and_told_of(platform: Platform, gcloud: Gcloud) -> None:
+    waited = gcloud(
+        "run", "jobs", "create", "work", "--image=job", "--tasks=2", "--execute-now", "--wait"
+    ).stderr
+    (name,) = executions(platform, "work")
+    assert f"has successfully been created and completed execution [{name}]" in waited
+    tasks = gcloud("run", "jobs", "executions", "tasks", "list", f"--execution={name}").stdout
+    assert tasks.count("Succeeded") == 2
+    described = gcloud("run", "jobs", "describe", "work").stdout
+    assert "Executed 1 time" in described
+    assert "by user@minirun.localhost" in described
+
+
+def test_an_execution_that_fails_and_one_that_is_cancelled(platform: Platform, gcloud: Gcloud) -> None:
+    gcloud("run", "jobs", "create", "sad", "--image=job", "--max-retries=0", "--set-env-vars=FAIL=1")
+    failed = gcloud("run", "jobs", "execute", "sad", "--wait", check=False)
+    assert failed.returncode == 1
+    assert "The execution failed." in failed.stderr
+    gcloud("run", "jobs", "execute", "sad", "--update-env-vars=FAIL=0,SLEEP_SECONDS=60")
+    name, _ = executions(platform, "sad")
+    assert "Cancelled execution" in gcloud("run", "jobs", "executions", "cancel", name).stderr
+    gcloud("run", "jobs", "delete", "sad")
+    assert executions(platform, "sad") == []

@@ -107,6 +107,7 @@ def test_a_failing_task_is_tried_again_and_may_succeed_then(platform: Platform) 
     (task,) = platform.api.get(f"{RUN}/tasks", params=query).json()["items"]
     assert task["metadata"]["labels"]["run.googleapis.com/runningState"] == "Succeeded"
     assert task["status"]["retried"] == 1
+    assert task["status"]["lastAttemptResult"] == {"exitCode": 0, "status": {}}
 
 
 def test_overrides_are_for_one_execution_only(platform: Platform) -> None:
