@@ -57,6 +57,9 @@ class MetadataRuntime:
     async def remove_leftovers(self, identities: Iterable[str]) -> int:
         return await self._inner.remove_leftovers(identities)
 
+    def forget(self, uid: str) -> None:
+        self._inner.forget(uid)
+
     async def close(self) -> None:
         await self._inner.close()
         if self._watching:

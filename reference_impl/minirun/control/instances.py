@@ -16,6 +16,7 @@ from minirun.control.context import Context
 from minirun.control.deployment import DRAIN_FINALIZER
 from minirun.control.environment import Configs, environment
 from minirun.control.pods import make_instance_spec, pod_with, start_order
+from minirun.control.volumes import read_volumes
 from minirun.model.labels import IDENTITY_ANNOTATION, REVISION
 from minirun.model.meta import with_meta
 from minirun.model.profiles import profile_of
@@ -55,6 +56,7 @@ class Kubelet:
             self._drain(pod, member)
         elif pod.metadata.deletion_timestamp and (member is None or _is_over(member)):
             self.members.pop(pod.metadata.uid, None)
+            ctx.runtime.forget(pod.metadata.uid)
             ctx.store.update(with_meta(pod, finalizers=_without_drain(pod)))
         return None
 
@@ -67,7 +69,7 @@ class Kubelet:
         containers = {}
         for container in pod.spec.containers:
             spec = make_instance_spec(pod, container, ctx.settings.deployment.progress_deadline_ns)
-            changed, complete = partial(self._changed, *pod.key, uid), partial(self._complete, container)
+            changed, complete = partial(self._changed, *pod.key, uid), partial(self._complete, pod, container)
             containers[container.name] = Instance(
                 spec, ctx.runtime, ctx.clock, changed, ctx.log_of(spec), complete
             )
@@ -76,11 +78,12 @@ class Kubelet:
         self.members[uid] = Member(group, path)
         group.advance()
 
-    def _complete(self, container: Container, spec: InstanceSpec) -> InstanceSpec:
-        """The spec with the environment, as ConfigMaps and Secrets have it now. Raises ConfigError."""
+    def _complete(self, pod: Pod, container: Container, spec: InstanceSpec) -> InstanceSpec:
+        """The spec with what ConfigMaps and Secrets have for it now. Raises ConfigError."""
         profile = profile_of(self.ctx.store.find(Namespace, "", spec.namespace))
         configs = Configs(self.ctx.store, spec.namespace, profile.secrets_have_versions)
-        return dataclasses.replace(spec, env=tuple(environment(container, configs).items()))
+        env, volumes = environment(container, configs), read_volumes(pod, container, configs)
+        return dataclasses.replace(spec, env=tuple(env.items()), volumes=volumes)
 
     def _changed(self, namespace: str, name: str, uid: str, state: InstanceState) -> None:
         """Writes down what a container reports, but for a start that has no process yet to tell of."""

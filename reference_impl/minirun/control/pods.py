@@ -35,7 +35,7 @@ from minirun.model.resources import (
     PodStatus,
 )
 from minirun.model.resources import Probe as DeclaredProbe
-from minirun.runtime.base import InstanceSpec, InstanceState, Probe, Stage
+from minirun.runtime.base import InstanceSpec, InstanceState, Mount, Probe, Stage
 
 STARTED_ANNOTATION, READY_ANNOTATION = "minirun.dev/started-unix-ns", "minirun.dev/ready-unix-ns"
 # The labels of a task's Pod that Cloud Logging has on each of its entries, by the names that it has there.
@@ -116,6 +116,7 @@ def make_instance_spec(pod: Pod, container: Container, progress_deadline_ns: int
         image=container.image,
         command=tuple(container.command),
         args=tuple(container.args),
+        mounts=tuple(Mount(m.mount_path, m.name, m.sub_path) for m in container.volume_mounts),
         port=port,
         working_dir=container.working_dir,
         memory_limit_bytes=whole(limits["memory"]) if "memory" in limits else None,

@@ -55,7 +55,10 @@ def make_deployment(revision: Revision, images: dict[str, str], replicas: int, d
     labels, annotations = child_labels(revision), child_annotations(revision)
     containers = [replace(c, image=images.get(c.name, c.image)) for c in revision.spec.containers]
     pod = PodSpec(
-        containers=containers, termination_grace_period_seconds=revision.spec.timeout_seconds or 300
+        containers=containers,
+        volumes=revision.spec.volumes,
+        service_account_name=revision.spec.service_account_name,
+        termination_grace_period_seconds=revision.spec.timeout_seconds or 300,
     )
     pod_meta = ObjectMeta(labels=labels, annotations=annotations)
     return Deployment(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Log = Callable[[str, bytes], None]
 """`log(stream, line)`: one line of "stdout" or "stderr", without its line end."""
@@ -44,6 +44,31 @@ class ProbeResult:
     detail: str = ""
 
 
+class VolumeFile(NamedTuple):
+    """A file of a volume: its path in it, and its permission bits."""
+
+    path: str
+    content: bytes
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A folder that the containers of an instance share, and the files that are put into it."""
+
+    name: str
+    files: tuple[VolumeFile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Where a container wants to see a volume, or the part `sub_path` of it."""
+
+    path: str
+    volume: str
+    sub_path: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class InstanceSpec:
     """All that a runtime needs to know of an instance. `name` is the Pod's; `image` is `name@sha256:...`.
@@ -70,6 +95,8 @@ class InstanceSpec:
     command: tuple[str, ...] = ()
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
+    volumes: tuple[Volume, ...] = ()
+    mounts: tuple[Mount, ...] = ()
     port: int = 0
     working_dir: str = ""
     memory_limit_bytes: int | None = None
@@ -179,6 +206,9 @@ class Runtime(Protocol):
 
     async def remove_leftovers(self, identities: Iterable[str]) -> int:
         """Ends what an earlier platform on the same data left running; returns the number of processes."""
+
+    def forget(self, uid: str) -> None:
+        """Removes what is left of an instance whose containers will not run again, such as its volumes."""
 
     async def close(self) -> None:
         """Ends everything that it started."""

@@ -28,6 +28,7 @@ import psutil
 from minirun.model.expansion import expand
 from minirun.runtime.base import Bundle, InstanceSpec, Log, StartError
 from minirun.runtime.child import Child
+from minirun.runtime.mounts import VARIABLE, lay_out
 from minirun.runtime.warm import INTERPRETERS, WarmPool
 
 MARK = "MINIRUN_INSTANCE"
@@ -113,6 +114,8 @@ class ProcessRuntime:
         self._scratch = data_dir.resolve() / "runtime" / "scratch"
         first = rng.randrange(len(PORTS))
         self._ports: Iterator[int] = itertools.cycle([*PORTS[first:], *PORTS[:first]])
+        self._volumes = data_dir.resolve() / "runtime" / "volumes"
+        self._removing: set[asyncio.Task[None]] = set()
         self._children: dict[Child, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
         self._common = {
@@ -125,8 +128,9 @@ class ProcessRuntime:
 
     async def open(self) -> None:
         """Lays out the folders and begins to warm interpreters."""
-        shutil.rmtree(self._scratch, ignore_errors=True)
-        self._scratch.mkdir(parents=True)
+        for folder in (self._scratch, self._volumes):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
         self._bin.mkdir(exist_ok=True)
         interpreter = Path(getattr(sys, "_base_executable", sys.executable))
         for name in INTERPRETERS:
@@ -146,6 +150,8 @@ class ProcessRuntime:
             port = held.enter_context(self._claim_port()).getsockname()[1] if served else 0
             own = held.enter_context(TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True))
             env = self._environment(spec, bundle, port, own)
+            if spec.mounts:
+                env[VARIABLE] = await self._mount(spec, Path(own), log)
             command = [expand(word, env) for word in spec.command] or bundle.command
             argv = (*command, *(expand(word, env) for word in spec.args))
             try:
@@ -162,6 +168,26 @@ class ProcessRuntime:
         if child.memory_limit_bytes and self._watching is None:
             self._watching = asyncio.create_task(self._watch_memory(), name="memory limits")
         return child
+
+    async def _mount(self, spec: InstanceSpec, own: Path, log: Log) -> str:
+        """Lays out a container's volumes; returns the root under which it finds them. Raises StartError."""
+        root = own / "mounts"
+        try:
+            await asyncio.to_thread(lay_out, self._volumes / spec.uid, root, spec.volumes, spec.mounts)
+        except (OSError, ValueError) as error:
+            raise StartError("CreateContainerError", f"The volumes can't be made: {error}") from error
+        paths = ", ".join(mount.path for mount in spec.mounts)
+        log("stderr", f"minirun: a process has no mounts; put ${VARIABLE} ({root}) before {paths}".encode())
+        return str(root)
+
+    def forget(self, uid: str) -> None:
+        """Removes an instance's volumes."""
+        if (self._volumes / uid).exists():
+            self._removing.add(task := asyncio.create_task(self._remove_volumes(uid)))
+            task.add_done_callback(self._removing.discard)
+
+    async def _remove_volumes(self, uid: str) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._volumes / uid, ignore_errors=True)
 
     def _environment(self, spec: InstanceSpec, bundle: Bundle, port: int, own: str) -> dict[str, str]:
         image = dict(bundle.env)
@@ -223,6 +249,9 @@ class ProcessRuntime:
             child.kill()
         if self._children:
             await asyncio.wait(set(self._children.values()))
+        if self._removing:
+            await asyncio.wait(self._removing)
+        await asyncio.to_thread(shutil.rmtree, self._volumes, ignore_errors=True)  # there are secrets in them
         if self._watching:
             self._watching.cancel()
         await self.remove_leftovers(())

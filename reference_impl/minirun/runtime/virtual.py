@@ -203,6 +203,9 @@ class VirtualRuntime:
         """None: containers are timers of this process and have ended with it."""
         return 0
 
+    def forget(self, uid: str) -> None:
+        """Nothing is left of a timer."""
+
     async def close(self) -> None:
         for process in list(self.processes.values()):
             process.kill()

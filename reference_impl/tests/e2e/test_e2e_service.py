@@ -195,6 +195,38 @@ def test_a_sidecar_shares_loopback_has_its_own_log_and_starts_first_when_it_must
     platform.wait_until(lambda: not platform.pods("pair"), what="both to end")
 
 
+READER = """
+import os, http.server
+path = os.environ.get("MINIRUN_MOUNTS", "") + "/etc/site/pages/index"
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+        self.wfile.write(open(path, "rb").read())
+    def log_message(self, *a): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
+"""
+
+
+def test_an_app_finds_its_volumes_under_the_root_that_it_is_told(platform: Platform) -> None:
+    body = manifest("reader")
+    spec = body["spec"]["template"]["spec"]
+    spec["containers"][0] |= {
+        "command": ["python", "-c", READER],
+        "volumeMounts": [{"name": "site", "mountPath": "/etc/site"}],
+    }
+    items = [{"key": "home", "path": "pages/index"}]
+    spec["volumes"] = [{"name": "site", "configMap": {"name": "pages", "items": items}}]
+    pages = {"metadata": {"name": "pages"}, "data": {"home": "welcome"}}
+    assert platform.api.post("/api/v1/namespaces/default/configmaps", json=pages).status_code == 201
+    made = platform.api.post(f"{SERVING}/services", json=body)
+    assert made.status_code == 201, made.text
+    platform.wait_until(
+        lambda: conditions(platform.api.get(f"{SERVING}/services/reader").json()).get("Ready") == "True"
+    )
+    assert platform.get("reader").text == "welcome"
+    assert "put $MINIRUN_MOUNTS" in platform.minirun("logs", "reader").stdout
+
+
 def test_it_ends_cleanly_on_sigterm_and_on_ctrl_c_and_leaves_no_process(machine: Platform) -> None:
     for how in (signal.SIGTERM, signal.SIGINT):
         machine.start()
