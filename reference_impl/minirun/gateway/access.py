@@ -8,7 +8,7 @@ before a request reaches a container; under the knative profile everybody may, a
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from minirun.gateway.base import Admit
@@ -28,7 +28,7 @@ from minirun.identity.invoker import (
 from minirun.identity.keys import BadTokenError
 from minirun.identity.tokens import GCLOUD, Issuer
 from minirun.model.meta import Resource
-from minirun.model.resources import KIND_OF, Binding, IAMPolicy, Service
+from minirun.model.resources import KIND_OF, IAMPolicy, Service
 from minirun.store.store import Store
 
 INTERNAL_DOMAIN: Final = ".svc.cluster.local"
@@ -54,39 +54,53 @@ class Access:
 
     def of(self, namespace: str, service: str) -> Admit:
         """The decision about one Service, as a `Destination` has it."""
+        find, policy_key = self._store.find, f"{KIND_OF[Service].plural}.{service}"
+        rules = Rules(None, None)
 
         def admit(head: RequestHead, remote_ip: str) -> Refusal | None:
-            found = self._store.find(Service, namespace, service)
-            annotations = found.metadata.annotations if found else {}
-            if annotations.get(INGRESS, "all") != "all" and not head.route_host.endswith(INTERNAL_DOMAIN):
+            nonlocal rules
+            found, policy = find(Service, namespace, service), find(IAMPolicy, namespace, policy_key)
+            if found is not rules.service or policy is not rules.policy:
+                rules = Rules(found, policy)
+            if rules.inside and not head.route_host.endswith(INTERNAL_DOMAIN):
                 return _refuse(service, OUTSIDE, head)
-            if annotations.get(INVOKER_DISABLED, "").lower() == "true":
+            if rules.public:
                 return None
-            policy = find_policy(self._store, found) if found else None
-            bindings = policy.spec.bindings if policy else []
-            if is_public(bindings):
-                return None
-            verdict = self._judge(head, found, bindings)
+            verdict = self._judge(head, rules)
             return _refuse(service, verdict, head) if verdict else None
 
         return admit
 
-    def _judge(
-        self, head: RequestHead, service: Service | None, bindings: Sequence[Binding]
-    ) -> Verdict | None:
+    def _judge(self, head: RequestHead, rules: "Rules") -> Verdict | None:
         name = next((name for name in TOKEN_HEADERS if name in head.read), b"")
         token = bearer(head.read[name][0].decode("latin-1")) if name else ""
         if not token:
             return ANONYMOUS
         try:
-            email = self._issuer().email_of(token, audiences(service) if service else ())
+            email = self._issuer().email_of(token, rules.audiences)
         except BadTokenError as error:
             log.info("a token was refused: %s", error)
             return UNVERIFIED
-        if email != OWNER and not may_invoke(bindings, email):
+        if email != OWNER and not may_invoke(rules.bindings, email):
             return NO_INVOKER
         _remove_signature(head, name, token)
         return None
+
+
+class Rules:
+    """What a Service and its policy say; worked out once for each version of the two.
+
+    `inside`: only the internal address answers. `public`: nobody is asked for a token. `audiences`: what an
+    ID token may name.
+    """
+
+    def __init__(self, service: Service | None, policy: IAMPolicy | None) -> None:
+        self.service, self.policy = service, policy
+        annotations = service.metadata.annotations if service else {}
+        self.inside = annotations.get(INGRESS, "all") != "all"
+        self.bindings = policy.spec.bindings if policy and service and _owns(service, policy) else []
+        self.public = annotations.get(INVOKER_DISABLED, "").lower() == "true" or is_public(self.bindings)
+        self.audiences = audiences(service) if service else []
 
 
 def _refuse(service: str, verdict: Verdict, head: RequestHead) -> Refusal:
@@ -111,8 +125,11 @@ def policy_name(about: Resource) -> str:
 def find_policy(store: Store, about: Resource) -> IAMPolicy | None:
     """The IAMPolicy of an object; one that an earlier object of the same name has left does not count."""
     policy = store.find(IAMPolicy, about.metadata.namespace, policy_name(about))
-    owned = policy and any(owner.uid == about.metadata.uid for owner in policy.metadata.owner_references)
-    return policy if owned else None
+    return policy if policy and _owns(about, policy) else None
+
+
+def _owns(about: Resource, policy: IAMPolicy) -> bool:
+    return any(owner.uid == about.metadata.uid for owner in policy.metadata.owner_references)
 
 
 def audiences(service: Service) -> list[str]:
