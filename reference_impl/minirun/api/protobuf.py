@@ -25,6 +25,7 @@ class Scalar(Enum):
     BYTES = "bytes"
     INTEGER = "integer"
     BOOLEAN = "boolean"
+    INTEGER_OR_TEXT = "integer or text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,14 @@ _METADATA: Final = Field(
         14: Field("finalizers", many=True),
     },
 )
+_PORT: Final[Message] = {
+    1: Field("name"),
+    2: Field("protocol"),
+    3: Field("port", Scalar.INTEGER),
+    4: Field("targetPort", Scalar.INTEGER_OR_TEXT),
+    5: Field("nodePort", Scalar.INTEGER),
+    6: Field("appProtocol"),
+}
 _RESOURCE_ATTRIBUTES: Final[Message] = {
     number: Field(name)
     for number, name in enumerate(
@@ -83,6 +92,20 @@ MESSAGES: Final[Mapping[str, Message]] = {
         4: Field("stringData", keyed=True),
         5: Field("immutable", Scalar.BOOLEAN),
     },
+    "Service": {
+        1: _METADATA,
+        2: Field(
+            "spec",
+            {
+                1: Field("ports", _PORT, many=True),
+                2: Field("selector", keyed=True),
+                3: Field("clusterIP"),
+                4: Field("type"),
+                7: Field("sessionAffinity"),
+                10: Field("externalName"),
+            },
+        ),
+    },
     "ServiceAccount": {1: _METADATA, 3: Field("imagePullSecrets", {1: Field("name")}, many=True)},
     "DeleteOptions": {
         1: Field("gracePeriodSeconds", Scalar.INTEGER),
@@ -101,6 +124,11 @@ MESSAGES: Final[Mapping[str, Message]] = {
             },
         ),
     },
+}
+_INTEGER_OR_TEXT: Final[Message] = {
+    1: Field("is_text", Scalar.BOOLEAN),
+    2: Field("integer", Scalar.INTEGER),
+    3: Field("text"),
 }
 _ENVELOPE: Final[Message] = {
     1: Field("type", {1: Field("apiVersion"), 2: Field("kind")}),
@@ -164,6 +192,9 @@ def _value(value: int | memoryview, type_: Scalar | Message) -> object:
             return value - (1 << VARINT_BITS_MAX) if value >> (VARINT_BITS_MAX - 1) else value
         case Scalar.TEXT:
             return str(_bytes(value), "utf-8")
+        case Scalar.INTEGER_OR_TEXT:
+            either = _message(_bytes(value), _INTEGER_OR_TEXT)
+            return either.get("text", "") if either.get("is_text") else either.get("integer", 0)
         case Scalar.BYTES:
             return base64.b64encode(_bytes(value)).decode()
         case _:

@@ -92,6 +92,18 @@ async def test_can_i_comes_as_protobuf(client: httpx.AsyncClient) -> None:
     assert answer.json()["spec"]["resourceAttributes"]["group"] == "serving.knative.dev"
 
 
+def test_the_ports_of_a_service_are_numbers_or_names() -> None:
+    ports = (
+        (1, message((2, "TCP"), (3, 80), (4, message((1, 0), (2, 8080))))),
+        (1, message((4, message((1, 1), (3, "web"))))),
+    )
+    spec = decode(envelope("v1", "Service", (2, message(*ports, (4, "ClusterIP")))))["spec"]
+    assert spec == {
+        "ports": [{"protocol": "TCP", "port": 80, "targetPort": 8080}, {"targetPort": "web"}],
+        "type": "ClusterIP",
+    }
+
+
 def test_an_owner_is_read() -> None:
     owner = message((1, "Pod"), (3, "p"), (4, "u"), (5, "v1"), (6, 1))
     metadata = decode(envelope("v1", "Namespace", (1, message((1, "n"), (7, 300), (13, owner)))))["metadata"]

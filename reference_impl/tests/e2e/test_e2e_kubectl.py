@@ -1,0 +1,188 @@
+"""Unmodified kubectl against a real platform: the oldest and the newest on this machine, and all of them."""
+
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+from kubectlclient import Kubectl, kubectls
+from liveplatform import Platform
+
+PROGRAMS = kubectls()
+VERSIONS = sorted(PROGRAMS, key=lambda version: [int(n) for n in re.findall(r"\d+", version)])
+ALWAYS = {*VERSIONS[:1], *VERSIONS[-1:]}
+
+pytestmark = pytest.mark.skipif(not PROGRAMS, reason="kubectl is not installed")
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    data_dir = tmp_path_factory.mktemp("kubectl") / "data"
+    data_dir.mkdir()
+    platform = Platform(data_dir)
+    platform.start()
+    yield platform
+    platform.stop()
+    platform.api.close()
+    platform.web.close()
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(v, marks=() if v in ALWAYS else pytest.mark.soak) for v in VERSIONS],
+)
+def kubectl(
+    request: pytest.FixtureRequest, platform: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> Kubectl:
+    namespace = f"with-{request.param.replace('.', '-')}"
+    home = tmp_path_factory.mktemp("home") / "home"
+    return Kubectl(PROGRAMS[request.param], platform, home, namespace)
+
+
+def test_a_service_is_applied_waited_for_changed_and_deleted(kubectl: Kubectl) -> None:
+    document = kubectl.service("life")
+    assert "life created" in kubectl("apply", "-f", "-", stdin=document)
+    assert "condition met" in kubectl("wait", "--for=condition=Ready", "ksvc/life", "--timeout=30s")
+    kubectl("apply", "-f", "-", stdin=document)
+    changed = kubectl.service("life", TARGET="you")
+    assert "+  generation: 2" in kubectl("diff", "-f", "-", stdin=changed, status=1)
+    assert "life configured" in kubectl("apply", "-f", "-", stdin=changed)
+    kubectl(
+        "wait", "--for=jsonpath={.status.latestReadyRevisionName}=life-00002", "ksvc/life", "--timeout=30s"
+    )
+    generation = kubectl("get", "ksvc", "life", "-o", "jsonpath={.metadata.generation}")
+    assert generation == "2", "applying the same again changed nothing"
+    assert 'life" deleted' in kubectl("delete", "ksvc", "life", "--wait", "--timeout=30s")
+    assert "NotFound" in kubectl("get", "ksvc", "life", status=1)
+
+
+def test_an_object_is_created_and_replaced(kubectl: Kubectl) -> None:
+    assert "made created" in kubectl("create", "-f", "-", stdin=kubectl.service("made"))
+    assert "already exists" in kubectl("create", "-f", "-", stdin=kubectl.service("made"), status=1)
+    stored = json.loads(kubectl("get", "ksvc", "made", "-o", "json"))
+    stored["spec"]["template"]["spec"]["timeoutSeconds"] = 7
+    stored["metadata"].pop("resourceVersion")
+    assert "made replaced" in kubectl("replace", "-f", "-", stdin=json.dumps(stored))
+    path = "jsonpath={.spec.template.spec.timeoutSeconds}"
+    assert kubectl("get", "ksvc", "made", "-o", path) == "7"
+    kubectl("delete", "ksvc", "made", "--wait=false")
+
+
+def test_an_object_is_labelled_annotated_patched_and_edited(kubectl: Kubectl) -> None:
+    kubectl.deployed("many")
+    assert "labeled" in kubectl("label", "ksvc", "many", "a=b")
+    assert "annotate" in kubectl("annotate", "ksvc", "many", "note=here")
+    kubectl("patch", "ksvc", "many", "--type=merge", "-p", '{"metadata":{"labels":{"c":"d"}}}')
+    operation = '[{"op":"add","path":"/metadata/labels/e","value":"f"}]'
+    kubectl("patch", "ksvc", "many", "--type=json", "-p", operation)
+    refused = kubectl("patch", "ksvc", "many", "-p", "{}", status=1)
+    assert "application/strategic-merge-patch+json is not supported" in refused
+    assert "edited" in kubectl("edit", "ksvc", "many", KUBE_EDITOR="sed -i s/note:.here/note:\\ there/")
+    labels = json.loads(kubectl("get", "ksvc", "many", "-o", "json"))["metadata"]
+    assert {"a": "b", "c": "d", "e": "f"}.items() <= labels["labels"].items()
+    assert labels["annotations"]["note"] == "there"
+    assert kubectl("get", "ksvc", "-l", "a=b,e in (f)", "-o", "name") == "service.serving.knative.dev/many\n"
+    kubectl("delete", "ksvc", "many", "--wait=false")
+
+
+def test_server_side_apply_owns_what_it_applies(kubectl: Kubectl) -> None:
+    document = kubectl.service("owned", TARGET="me")
+    assert "owned serverside-applied" in kubectl("apply", "--server-side", "-f", "-", stdin=document)
+    other = kubectl.service("owned", TARGET="you")
+    conflict = kubectl("apply", "--server-side", "--field-manager=other", "-f", "-", stdin=other, status=1)
+    assert "conflict" in conflict
+    forced = ("apply", "--server-side", "--field-manager=other", "--force-conflicts", "-f", "-")
+    assert "serverside-applied" in kubectl(*forced, stdin=other)
+    kubectl("delete", "ksvc", "owned", "--wait=false")
+
+
+def test_what_there_is_is_shown_with_knatives_columns(kubectl: Kubectl) -> None:
+    kubectl.deployed("shown")
+    heading, row = kubectl("get", "ksvc", "shown").splitlines()
+    assert heading.split() == ["NAME", "URL", "LATESTCREATED", "LATESTREADY", "READY", "REASON"]
+    assert row.split()[2:] == ["shown-00001", "shown-00001", "True"]
+    wide = kubectl("get", "pods", "-o", "wide", "-l", "serving.knative.dev/service=shown")
+    assert re.search(r"shown-00001-deployment-\S+ +1/1 +Running +0 +\d+s +127\.0\.0\.1", wide)
+    everything = kubectl("get", "all", "--ignore-not-found")
+    for kind in ("pod", "deployment.apps", "service.serving.knative.dev", "revision.serving.knative.dev"):
+        assert f"\n{kind}/shown" in f"\n{everything}"
+    assert "shown-00001" in kubectl("get", "ksvc", "shown", "-o", "yaml")
+    assert "ingresses" in kubectl("api-resources", "--categories=networking")
+    kubectl("delete", "ksvc", "shown", "--wait=false")
+
+
+def test_an_object_is_described_with_its_events(kubectl: Kubectl) -> None:
+    kubectl.deployed("told")
+    wanted = 'Created Configuration "told"'
+    kubectl.platform.wait_until(lambda: wanted in kubectl("describe", "ksvc", "told"), what="the events")
+    events = kubectl("get", "events", "--field-selector", "involvedObject.name=told-00001")
+    assert "revision/told-00001" in events
+    assert "configuration/told " not in events
+    kubectl("delete", "ksvc", "told", "--wait=false")
+
+
+def test_a_watch_prints_what_changes(kubectl: Kubectl) -> None:
+    watch = kubectl.start("get", "ksvc", "-w")
+    try:
+        kubectl.deployed("watched")
+        assert watch.stdout is not None
+        lines = iter(watch.stdout.readline, "")
+        assert any(
+            re.match(r"watched +http://\S+ +watched-00001 +watched-00001 +True", line) for line in lines
+        )
+    finally:
+        watch.kill()
+        watch.communicate()
+    kubectl("delete", "ksvc", "watched", "--wait=false")
+
+
+def test_what_an_instance_prints_is_shown(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=kubectl.service("loud").replace("image: hello", "image: slow-start"))
+    which = ("-l", "serving.knative.dev/service=loud")
+    kubectl.platform.wait_until(lambda: "loading" in kubectl("logs", *which), what="the output")
+    assert "loading" in kubectl("logs", *which, "--tail=1", "--timestamps")
+    followed = kubectl.start("logs", *which, "-f")
+    try:
+        assert followed.stdout is not None
+        assert "loading" in followed.stdout.readline()
+    finally:
+        followed.kill()
+        followed.communicate()
+    kubectl("delete", "ksvc", "loud", "--wait=false")
+
+
+def test_the_schema_of_a_kind_is_explained(kubectl: Kubectl) -> None:
+    explained = kubectl("explain", "ksvc.spec.template", "--recursive")
+    assert re.search(r"containers\s+<\[\]Container>", explained)
+    assert re.search(r"secretKeyRef\s+<KeySelector>", explained)
+    assert "A program that serves requests" in kubectl("explain", "ksvc")
+
+
+def test_core_objects_are_made_by_imperative_commands(kubectl: Kubectl) -> None:
+    kubectl("create", "configmap", "settings", "--from-literal=a=b")
+    kubectl("create", "secret", "generic", "secrets", "--from-literal=user=me")
+    kubectl("create", "serviceaccount", "robot")
+    kubectl("create", "service", "externalname", "alias", "--external-name=example.com")
+    kubectl("patch", "configmap", "settings", "-p", '{"data":{"c":"d"}}')
+    assert json.loads(kubectl("get", "cm", "settings", "-o", "jsonpath={.data}")) == {"a": "b", "c": "d"}
+    assert kubectl("get", "secret", "secrets", "-o", "jsonpath={.data.user}") == "bWU="
+    assert "example.com" in kubectl("get", "services", "alias"), "services alone are core/v1's"
+    kubectl("delete", "cm/settings", "secret/secrets", "sa/robot", "svc/alias")
+
+
+def test_questions_about_oneself_are_answered(kubectl: Kubectl) -> None:
+    assert kubectl("auth", "can-i", "create", "ksvc") == "yes\n"
+    assert "minirun" in kubectl("auth", "whoami")
+
+
+def test_an_unknown_field_is_refused(kubectl: Kubectl) -> None:
+    wrong = kubectl.service("wrong").replace("containers:", "containerz:")
+    refused = kubectl("apply", "-f", "-", stdin=wrong, status=1)
+    assert 'strict decoding error: unknown field "spec.template.spec.containerz"' in refused
+
+
+def test_a_namespace_goes_with_all_that_is_in_it(kubectl: Kubectl) -> None:
+    kubectl("create", "namespace", f"{kubectl.namespace}-gone")
+    kubectl("create", "configmap", "inside", "-n", f"{kubectl.namespace}-gone", "--from-literal=a=b")
+    kubectl("delete", "namespace", f"{kubectl.namespace}-gone", "--timeout=30s")
+    assert "NotFound" in kubectl("get", "namespace", f"{kubectl.namespace}-gone", status=1)
