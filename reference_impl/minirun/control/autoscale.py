@@ -22,8 +22,10 @@ from minirun.autoscaling.multiscaler import DeciderStatus
 from minirun.autoscaling.spec import ScalePolicy, decider_spec, metric_spec, scale_policy
 from minirun.control.context import Context
 from minirun.control.endpoints import Entry, Specs
+from minirun.control.service_scaling import bounds_of, share_of
 from minirun.model.clock import MILLISECOND_NS, SECOND_NS
 from minirun.model.conditions import TRUE, UNKNOWN, find, is_true, mark
+from minirun.model.labels import SERVICE
 from minirun.model.meta import Condition, ObjectMeta, replace, unix_seconds
 from minirun.model.profiles import profile_of
 from minirun.model.resources import (
@@ -32,6 +34,7 @@ from minirun.model.resources import (
     ObjectReference,
     PodAutoscaler,
     PodAutoscalerStatus,
+    Route,
     ServerlessService,
     ServerlessServiceSpec,
 )
@@ -129,7 +132,12 @@ def next_status(
 
 def specs_of(ctx: Context, entry: Entry, autoscaler: PodAutoscaler) -> Specs:
     """What the autoscaler's numbers are; they are worked out again only after something they depend on."""
-    spec, notes, settings = autoscaler.spec, autoscaler.metadata.annotations, ctx.settings.autoscaler
+    spec, settings, meta = autoscaler.spec, ctx.settings.autoscaler, autoscaler.metadata
+    notes = meta.annotations
+    route = ctx.store.find(Route, meta.namespace, meta.labels.get(SERVICE, ""))
+    if route is not None:
+        share = share_of(route.status.traffic, meta.name)
+        notes = notes | bounds_of(route.metadata.annotations, notes, share)
     deadline_ns = ctx.settings.deployment.progress_deadline_ns
     profile = profile_of(ctx.store.find(Namespace, "", autoscaler.metadata.namespace))
     depends_on = notes, spec, settings, deadline_ns, profile.max_scale

@@ -28,6 +28,7 @@ from minirun.control.measure import Meter, wake
 from minirun.control.queue import Reconcile, WorkQueue
 from minirun.control.recorder import FLUSH_SECONDS, Recorder
 from minirun.control.revision import failure_of
+from minirun.control.service_scaling import scaled_by_route
 from minirun.model.labels import CANCELLED_ANNOTATION, CONFIGURATION, REVISION, ROUTES
 from minirun.model.meta import Resource
 from minirun.model.resources import (
@@ -182,7 +183,7 @@ SETTINGS_USERS: Final[dict[str, tuple[tuple[type[Resource], str], ...]]] = {
 WATCHES: Final[dict[str, tuple[Find, ...]]] = {
     "Service": (itself,),
     "Configuration": (itself, owner, routes_that_mean_it, named("RevisionGC")),
-    "Route": (itself, owner, mappings_of_route),
+    "Route": (itself, owner, mappings_of_route, scaled_by_route),
     "Revision": (itself, owner, routes_that_mean_it, labelled("RevisionGC", CONFIGURATION)),
     "PodAutoscaler": (itself_always, owner),
     "ServerlessService": (itself, named("Endpoints"), owner),
