@@ -250,17 +250,15 @@ class PlatformImages:
             await asyncio.to_thread(self._bundles.collect_garbage, self._in_use())
 
     def _in_use(self) -> set[str]:
-        """The digests that revisions are pinned to, and those that instances run."""
-        pinned = {
-            status.image_digest
-            for revision in self._store.select(Revision)
-            for status in revision.status.container_statuses
-        }
-        pinned |= {container.image for pod in self._store.select(Pod) for container in pod.spec.containers}
-        return {image.rpartition("@")[2] for image in pinned}
+        """The digests that revisions and executions are pinned to, and those that instances run."""
+        pinned = [each.status.container_statuses for each in self._store.select(Revision)]
+        pinned += [each.status.container_statuses for each in self._store.select(Execution)]
+        used = {status.image_digest for statuses in pinned for status in statuses}
+        used |= {container.image for pod in self._store.select(Pod) for container in pod.spec.containers}
+        return {image.rpartition("@")[2] for image in used}
 
     def _on_event(self, event: Event) -> None:
-        if event.type == "DELETED" and isinstance(event.object, Revision):
+        if event.type == "DELETED" and isinstance(event.object, (Revision, Execution)):
             self.collect()
 
 

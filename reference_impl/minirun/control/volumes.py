@@ -70,7 +70,9 @@ def _projected(
         mode = default_mode if file.mode is None else file.mode
         yield VolumeFile(file.path, _downward(file, pod).encode(), DEFAULT_MODE if mode is None else mode)
     if part.service_account_token is not None:
-        raise ConfigError("there are no service account tokens in files; the metadata server gives them")
+        raise ConfigError(
+            "service account tokens are not written into files here; leave serviceAccountToken out"
+        )
 
 
 def _keys(

@@ -5,8 +5,9 @@ own for HOME and TMPDIR; nothing of the platform's leaks in. A memory limit is k
 memory of the group: RLIMIT_AS would count address space that is never used, which breaks threads and many
 libraries. A CPU limit is not kept, as that takes a cgroup, and so root: it only counts where instances are
 placed and billed. Every process carries a mark by which a later platform on the same data finds what is left
-over. Not a sandbox: apps run as the platform's user. Counterpart: kubelet with containerd; Cloud Run's
-container contract.
+over. Not a sandbox: apps run as the platform's user, and all share the machine's ports, so that a sidecar
+that listens on a fixed port can run in one instance at a time only. Volumes: see `mounts.py`. Counterpart:
+kubelet with containerd; Cloud Run's container contract.
 """
 
 import asyncio

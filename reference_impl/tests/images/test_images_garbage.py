@@ -9,7 +9,7 @@ import pytest
 from minirun.images.bundle import BundleStore
 from minirun.model.clock import SystemClock
 from minirun.model.meta import ObjectMeta
-from minirun.model.resources import ContainerStatus, Revision, RevisionStatus
+from minirun.model.resources import ContainerStatus, Execution, ExecutionStatus, Revision, RevisionStatus
 from minirun.platform import PlatformImages
 from minirun.store.store import Store
 
@@ -28,9 +28,13 @@ class Shelf:
         (self.source / "main.py").write_text(text)
         return (await self.images.build(self.source, reference)).pinned
 
-    def pin(self, name: str, image: str) -> None:
-        status = RevisionStatus(container_statuses=[ContainerStatus(name="c", image_digest=image)])
-        self.store.create(Revision(metadata=ObjectMeta(name=name, namespace="default"), status=status))
+    def pin(self, name: str, image: str, kind: type[Revision | Execution] = Revision) -> None:
+        pinned = [ContainerStatus(name="c", image_digest=image)]
+        meta = ObjectMeta(name=name, namespace="default")
+        if kind is Revision:
+            self.store.create(Revision(metadata=meta, status=RevisionStatus(container_statuses=pinned)))
+        else:
+            self.store.create(Execution(metadata=meta, status=ExecutionStatus(container_statuses=pinned)))
 
     async def kept(self) -> set[str]:
         await self.images.collected()
@@ -46,12 +50,15 @@ def digest(pinned: str) -> str:
     return pinned.rpartition(":")[2]
 
 
-async def test_a_bundle_goes_when_its_tag_has_moved_and_its_last_revision_is_deleted(shelf: Shelf) -> None:
+@pytest.mark.parametrize("kind", [Revision, Execution])
+async def test_a_bundle_goes_when_its_tag_has_moved_and_its_last_user_is_deleted(
+    shelf: Shelf, kind: type[Revision | Execution]
+) -> None:
     old = await shelf.build("1")
-    shelf.pin("web-00001", old)
+    shelf.pin("web-00001", old, kind)
     new = await shelf.build("2")
     assert await shelf.kept() == {digest(old), digest(new)}
-    shelf.store.delete(Revision, "default", "web-00001")
+    shelf.store.delete(kind, "default", "web-00001")
     assert await shelf.kept() == {digest(new)}
 
 
