@@ -44,6 +44,7 @@ LOG_LABELS = {
     TASK_INDEX: "run.googleapis.com/task_index",
     TASK_ATTEMPT: "run.googleapis.com/task_attempt",
 }
+COMPLETED = "Completed"  # the reason of a container that ended well
 TERMINATION_GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL, as on Cloud Run
 
 
@@ -133,18 +134,27 @@ def make_instance_spec(pod: Pod, container: Container, progress_deadline_ns: int
     )
 
 
-def container_status(pod: Pod, container: Container, state: InstanceState) -> PodContainerStatus:
-    """How one container of a Pod is doing, as Kubernetes says it."""
+def container_status(pod: Pod, container: Container, state: InstanceState, at: str) -> PodContainerStatus:
+    """How one container of a Pod is doing, as Kubernetes says it, `at` a time."""
+    before = next(
+        (s for s in pod.status.container_statuses if s.name == container.name), PodContainerStatus()
+    )
     started = rfc3339(state.started_unix_ns) if state.started_unix_ns else ""
-    failed = ContainerState(
+    told = [each.terminated for each in (before.state, before.last_state) if each and each.terminated]
+    finished = next((end.finished_at for end in told if end.started_at == started), at)
+    ended = ContainerState(
         terminated=ContainerStateDetail(
-            reason=state.reason, message=state.message, exit_code=state.exit_code, started_at=started
+            reason=state.reason or COMPLETED,
+            message=state.message,
+            exit_code=state.exit_code,
+            started_at=started,
+            finished_at=finished,
         )
     )
     waits = state.stage is Stage.CRASH_LOOP_BACK_OFF
     unconfigured = waits and state.reason == CONFIG_ERROR  # so there was no container that could fail
     if state.stage is Stage.GONE:
-        now = failed
+        now = ended
     elif unconfigured:
         now = ContainerState(waiting=ContainerStateDetail(reason=CONFIG_ERROR, message=state.message))
     elif waits:
@@ -153,7 +163,6 @@ def container_status(pod: Pod, container: Container, state: InstanceState) -> Po
         now = ContainerState(waiting=ContainerStateDetail(reason="ContainerCreating"))
     else:
         now = ContainerState(running=ContainerStateDetail(started_at=started))
-    before = next((s.last_state for s in pod.status.container_statuses if s.name == container.name), None)
     return PodContainerStatus(
         name=container.name,
         image=container.image,
@@ -162,7 +171,7 @@ def container_status(pod: Pod, container: Container, state: InstanceState) -> Po
         started=state.ready_unix_ns > 0,
         restart_count=state.restart_count,
         state=now,
-        last_state=failed if waits and not unconfigured else before,
+        last_state=ended if waits and not unconfigured else before.last_state,
     )
 
 
@@ -200,6 +209,6 @@ def pod_with(pod: Pod, states: Mapping[str, InstanceState], now: str) -> Pod:
         host_ip=serving.host,
         pod_ip=serving.host,
         start_time=pod.status.start_time or now,
-        container_statuses=[container_status(pod, c, states[c.name]) for c in pod.spec.containers],
+        container_statuses=[container_status(pod, c, states[c.name], now) for c in pod.spec.containers],
     )
     return replace(with_meta(pod, annotations=annotations), status=status)

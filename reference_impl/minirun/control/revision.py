@@ -12,6 +12,7 @@ from minirun.autoscaling.spec import ACTIVATION_GRACE_NS, scale_policy
 from minirun.control.children import ACTIVE, RESERVE, Key, deployment_name, is_controlled_by
 from minirun.control.context import Context
 from minirun.control.environment import CONFIG_ERROR
+from minirun.control.pods import COMPLETED
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark, status_of
 from minirun.model.labels import (
@@ -133,7 +134,11 @@ def failure_of(pods: Iterable[Pod]) -> ContainerStateDetail | None:
             if waiting is not None and waiting.reason == CONFIG_ERROR:
                 return waiting
             for state in (container.state, container.last_state):
-                if state is not None and state.terminated is not None and state.terminated.reason:
+                if (
+                    state is not None
+                    and state.terminated is not None
+                    and state.terminated.reason != COMPLETED
+                ):
                     return state.terminated
     return None
 

@@ -53,6 +53,7 @@ container is an "exit", or the "finish" of an instance that runs once."""
 FAST_PROBE_SECONDS = 0.002
 SLOW_PROBE_SECONDS = 10.0
 MAX_BACK_OFF_SECONDS = 300.0
+UNSTARTED_PAUSE_SECONDS = 10.0  # at most, until what is missing for a start is looked for again
 STABLE_SECONDS = 600.0
 LAST_LINES = 10
 LAST_CHARACTERS = 2048
@@ -211,8 +212,11 @@ class Instance:
                         return
                     stable = self.clock.monotonic_ns() - began_ns >= STABLE_SECONDS * SECOND_NS
                     failures = 1 if stable else failures + 1
-                    await asyncio.sleep(back_off_seconds(failures))
                     restarted = self.state.exit_code is not None  # it is None if there was nothing to start
+                    pause_seconds = back_off_seconds(failures)
+                    await asyncio.sleep(
+                        pause_seconds if restarted else min(pause_seconds, UNSTARTED_PAUSE_SECONDS)
+                    )
                     self.state = replace(self.state, restart_count=self.state.restart_count + restarted)
         except TimeoutError:
             self._miss_deadline()

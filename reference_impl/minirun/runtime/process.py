@@ -131,7 +131,7 @@ class ProcessRuntime:
         """Lays out the folders and begins to warm interpreters."""
         for folder in (self._scratch, self._volumes):
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            folder.mkdir(mode=0o700, parents=True)
         self._bin.mkdir(exist_ok=True)
         interpreter = Path(getattr(sys, "_base_executable", sys.executable))
         for name in INTERPRETERS:

@@ -1,12 +1,21 @@
 """Several containers in one instance: started in order, ready together, ended together."""
 
 import pytest
-from controlworld import CRASHING, DEAF, World, play
+from controlworld import CRASHING, DEAF, NS, World, play
 
 from minirun.control.pods import pod_phase
 from minirun.model.dependencies import CONTAINER_DEPENDENCIES, parse_dependencies
-from minirun.model.meta import replace
-from minirun.model.resources import Container, ContainerPort, PodContainerStatus, Probe, TCPSocketAction
+from minirun.model.labels import IDENTITY_ANNOTATION
+from minirun.model.meta import ObjectMeta, replace
+from minirun.model.resources import (
+    Container,
+    ContainerPort,
+    Pod,
+    PodContainerStatus,
+    PodSpec,
+    Probe,
+    TCPSocketAction,
+)
 from minirun.runtime.virtual import Profile, distribution
 
 LISTENING = Probe(tcp_socket=TCPSocketAction(port=9000), period_seconds=1)
@@ -35,6 +44,7 @@ def test_an_instance_is_ready_when_all_its_containers_are_and_requests_go_to_the
         assert [(name, status.ready) for name, status in seen.items()] == [("side", True), ("web", True)]
         assert world.runtime.processes[pod.status.pod_ip].spec.container == "web"
         assert {p.spec.sidecar for p in world.runtime.processes.values()} == {False, True}
+        assert len(pod.metadata.annotations[IDENTITY_ANNOTATION].split(",")) == 2
         assert {p.spec.uid for p in world.runtime.processes.values()} == {pod.metadata.uid}
 
     play(scene)
@@ -91,6 +101,26 @@ def test_all_containers_end_with_the_instance() -> None:
         await world.until(lambda: not world.pods())
         assert not world.runtime.processes
         assert world.verdict("hello") == "True"
+
+    play(scene)
+
+
+def test_a_pod_that_runs_once_is_over_when_all_its_containers_are_and_says_how_each_ended() -> None:
+    async def scene(world: World) -> None:
+        world.profiles["web"] = Profile(distribution("1"), distribution("1"))
+        world.profiles["side"] = Profile(distribution("1"), distribution("4"), request_failure=1.0)
+        spec = PodSpec(containers=[replace(WEB, ports=[]), SIDE], restart_policy="Never")
+        world.store.create(Pod(metadata=ObjectMeta(name="p", namespace=NS), spec=spec))
+        await world.until(lambda: world.pods()[0].status.phase == "Running")
+        await world.until(lambda: statuses(world)["web"].state.terminated)
+        assert world.pods()[0].status.phase == "Running"
+        await world.until(lambda: world.pods()[0].status.phase == "Failed")
+        ended = {name: status.state.terminated for name, status in statuses(world).items()}
+        assert {name: (end.reason, end.exit_code) for name, end in ended.items() if end} == {
+            "web": ("Completed", 0),
+            "side": ("ExitCode1", 1),
+        }
+        assert ended["web"].finished_at < ended["side"].finished_at
 
     play(scene)
 
