@@ -319,7 +319,7 @@ def paged(items: Iterable[T], key: Callable[[T], str], size: int, token: str) ->
         StatusError (400): the token or the size is none.
     """
     try:
-        after = base64.urlsafe_b64decode(token).decode()
+        after = base64.b64decode(token, b"-_", validate=True).decode()
     except ValueError:
         raise _violation("pageToken", "It is not one that this server gave; list from the start.") from None
     if size < 0:

@@ -50,6 +50,9 @@ def _read(volume: Volume, pod: Pod, configs: Configs) -> Files:
 
 
 def _files(volume: Volume, pod: Pod, configs: Configs) -> Iterator[VolumeFile]:
+    for kind, is_wanted in (("Cloud Storage", volume.csi), ("NFS", volume.nfs)):
+        if is_wanted:
+            raise ConfigError(f"a process of this machine can't mount {kind}; use a local folder instead")
     if (config := volume.config_map) is not None:
         yield from _keys(ConfigMap, config, config.default_mode, configs)
     if (secret := volume.secret) is not None:

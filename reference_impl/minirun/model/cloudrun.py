@@ -122,18 +122,19 @@ def check(template: RevisionTemplate) -> Errors:
     """What Cloud Run refuses about CPU, memory, concurrency and GPUs of a complete template."""
     containers = template.spec.containers
     path = "spec.template.spec.containers.resources.limits"
-    cpu, memory, gpu = (total(containers, name) for name in ("cpu", "memory", GPU))
-    if gpu:
-        yield from _check_gpu(template, gpu, cpu or Fraction(), memory or Fraction(), path)
+    if with_gpu := [container for container in containers if total([container], GPU)]:
+        yield from _check_gpu(template, with_gpu, path)
         return
+    cpu, memory = total(containers, "cpu"), total(containers, "memory")
+    cpus = [value for container in containers if (value := total([container], "cpu")) is not None]
     if cpu is None or memory is None:
         return
-    if cpu < LEAST_CPU or (cpu > 1 and cpu not in WHOLE_CPUS):
-        allowed = f"{float(LEAST_CPU):g} to 1, or one of {', '.join(map(str, WHOLE_CPUS[1:]))}"
-        yield _bad(
-            f"{path}.cpu", f"Invalid value specified for cpu: {float(cpu):g} vCPU. Allowed are {allowed}."
-        )
-        return
+    for each in cpus:
+        if each < LEAST_CPU or (each > 1 and each not in WHOLE_CPUS) or cpu > WHOLE_CPUS[-1]:
+            allowed = f"{float(LEAST_CPU):g} to 1, or one of {', '.join(map(str, WHOLE_CPUS[1:]))}, 8 in all"
+            text = f"Invalid value specified for cpu: {float(each):g} vCPU. Allowed are {allowed}."
+            yield _bad(f"{path}.cpu", text)
+            return
     concurrency = template.spec.container_concurrency or SMALL_CPU_CONCURRENCY
     if cpu < 1 and concurrency != SMALL_CPU_CONCURRENCY:
         text = f"With less than 1 vCPU concurrency must be 1; {concurrency} is given."
@@ -147,9 +148,9 @@ def check(template: RevisionTemplate) -> Errors:
         yield _bad(f"{path}.memory", text)
 
 
-def _check_gpu(
-    template: RevisionTemplate, gpu: Fraction, cpu: Fraction, memory: Fraction, path: str
-) -> Errors:
+def _check_gpu(template: RevisionTemplate, containers: list[Container], path: str) -> Errors:
+    """The rules for the containers that have a GPU: there may be one."""
+    gpu, cpu, memory = (total(containers, name) or Fraction() for name in (GPU, "cpu", "memory"))
     if gpu != 1:
         yield _bad(f"{path}.{GPU}", f"An instance can have one GPU; {float(gpu):g} are given.")
     name = template.spec.node_selector.get(ACCELERATOR, "")

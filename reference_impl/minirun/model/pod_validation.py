@@ -100,7 +100,9 @@ def _volume(volume: Volume, path: str) -> Errors:
         "projected": volume.projected,
         "emptyDir": volume.empty_dir,
     }
-    yield from exactly_one([name for name, source in members.items() if source], list(members), path)
+    elsewhere = {"csi": volume.csi, "nfs": volume.nfs}  # not Knative's: they are in no list of its own
+    chosen = [name for name, source in (members | elsewhere).items() if source]
+    yield from exactly_one(chosen, list(members), path)
     for files in (volume.secret, volume.config_map):
         yield from _items(files.items if files else [], path)
     for index, source in enumerate(volume.projected.sources if volume.projected else ()):

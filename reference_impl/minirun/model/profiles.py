@@ -76,7 +76,7 @@ PROFILES: Final = {
             "revision_memory_limit": "512Mi",
             "readiness_probe": False,
         },
-        pod_fields=frozenset({"nodeSelector", "runtimeClassName", SIDECAR_PROBES}),
+        pod_fields=frozenset({"nodeSelector", "runtimeClassName", "csi", "nfs", SIDECAR_PROBES}),
         complete=cloudrun.complete,
         check=cloudrun.check,
     ),

@@ -153,6 +153,20 @@ class ProjectedVolume(Part, frozen=True):
     default_mode: int | None = None
 
 
+class CSIVolume(Part, frozen=True):
+    """Files of a storage driver; Cloud Run has `gcsfuse.run.googleapis.com` with the attribute bucketName."""
+
+    driver: str = ""
+    read_only: bool = False
+    volume_attributes: dict[str, str] = {}
+
+
+class NFSVolume(Part, frozen=True):
+    server: str = ""
+    path: str = ""
+    read_only: bool = False
+
+
 class Volume(Part, frozen=True):
     """Files that containers mount; one of the members beside `name` is set."""
 
@@ -161,6 +175,8 @@ class Volume(Part, frozen=True):
     secret: SecretVolume | None = None
     empty_dir: EmptyDirVolume | None = None
     projected: ProjectedVolume | None = None
+    csi: CSIVolume | None = None
+    nfs: NFSVolume | None = None
 
 
 class Capabilities(Part, frozen=True):

@@ -87,8 +87,8 @@ FORBIDDEN: Final[Mapping[str, frozenset[str]]] = {
     "EnvVarSource": _words("fieldRef fileKeyRef resourceFieldRef"),
     "SecurityContext": _words("appArmorProfile privileged procMount seLinuxOptions windowsOptions"),
     "Volume": _words(
-        "awsElasticBlockStore azureDisk azureFile cephfs cinder csi downwardAPI ephemeral fc flexVolume"
-        " flocker gcePersistentDisk gitRepo glusterfs hostPath image iscsi nfs persistentVolumeClaim"
+        "awsElasticBlockStore azureDisk azureFile cephfs cinder downwardAPI ephemeral fc flexVolume"
+        " flocker gcePersistentDisk gitRepo glusterfs hostPath image iscsi persistentVolumeClaim"
         " photonPersistentDisk portworxVolume quobyte rbd scaleIO storageos vsphereVolume"
     ),
     "VolumeMount": _words("mountPropagation recursiveReadOnly subPathExpr"),
@@ -273,6 +273,10 @@ def _revision_spec(spec: RevisionSpec, path: str, rules: Rules) -> Errors:
     for field_name, wanted in switched.items():
         if wanted and field_name not in rules.pod_fields:
             yield disallowed(f"{path}.{field_name}")
+    for index, volume in enumerate(spec.volumes):
+        for field_name, source in (("csi", volume.csi), ("nfs", volume.nfs)):
+            if source is not None and field_name not in rules.pod_fields:
+                yield disallowed(f"{path}.volumes[{index}].{field_name}")
     name = spec.service_account_name
     if name and not (rules.email_accounts and EMAIL.fullmatch(name)):
         for wrong in objections(SUBDOMAIN_1123, name):

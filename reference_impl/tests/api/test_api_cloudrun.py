@@ -1,0 +1,385 @@
+"""Cloud Run's APIs as their clients send requests, against a store that nobody reconciles."""
+
+import base64
+from typing import Any
+
+import httpx
+import pytest
+from apiworld import Platform
+
+from minirun.model.clock import SECOND_NS
+from minirun.model.meta import replace, with_meta
+from minirun.model.resources import Revision, Service
+from minirun.store.store import Store
+from minirun.telemetry.logs import LogEntry
+
+REGIONAL = "http://us-central1-run.googleapis.com"
+GLOBAL = "http://run.googleapis.com"
+V1 = f"{REGIONAL}/apis/serving.knative.dev/v1/namespaces/demo/services"
+V2 = "/v2/projects/demo/locations/us-central1/services"
+REVISIONS = V1.replace("services", "revisions")
+LOGS = "http://logging.googleapis.com/v2/entries:list"
+RUN = "run.googleapis.com/"
+
+
+def v1_service(name: str = "hello", **spec: Any) -> dict[str, Any]:
+    """What `gcloud run deploy` sends."""
+    return {
+        "apiVersion": "serving.knative.dev/v1",
+        "kind": "Service",
+        "metadata": {
+            "name": name,
+            "namespace": "demo",
+            "labels": {},
+            "annotations": {f"{RUN}client-name": "gcloud"},
+        },
+        "spec": {
+            "template": {
+                "metadata": {"labels": {"client.knative.dev/nonce": "a"}, "annotations": {}},
+                "spec": {"containers": [{"image": "img:v1", "name": ""}], "nodeSelector": {}} | spec,
+            }
+        },
+        "status": {"address": {}},
+    }
+
+
+async def post(client: httpx.AsyncClient, url: str, body: dict[str, Any], **query: str) -> dict[str, Any]:
+    answered = await client.post(url, json=body, params={"alt": "json", **query})
+    assert answered.status_code in (200, 201), answered.text
+    document: dict[str, Any] = answered.json()
+    return document
+
+
+async def test_a_create_is_answered_with_what_gcloud_reads(client: httpx.AsyncClient, store: Store) -> None:
+    made = await post(client, V1, v1_service())
+    meta, status = made["metadata"], made["status"]
+    assert (meta["namespace"], meta["labels"]["cloud.googleapis.com/location"]) == ("demo", "us-central1")
+    assert meta["selfLink"].endswith("/namespaces/demo/services/hello")
+    assert meta["annotations"][f"{RUN}ingress-status"] == "all"
+    assert meta["annotations"]["serving.knative.dev/lastModifier"]
+    assert f"{RUN}operation-id" not in meta["annotations"]
+    assert {c["type"]: c["status"] for c in status["conditions"]} == dict.fromkeys(
+        ("Ready", "ConfigurationsReady", "RoutesReady"), "Unknown"
+    )
+    assert status.get("observedGeneration") != meta["generation"]
+    spec = made["spec"]["template"]["spec"]
+    assert (spec["containerConcurrency"], spec["timeoutSeconds"]) == (80, 300)
+    container = spec["containers"][0]
+    assert container["ports"] == [{"name": "http1", "containerPort": 8080}]
+    assert container["resources"]["limits"] == {"cpu": "1000m", "memory": "512Mi"}
+    assert container["startupProbe"]["periodSeconds"] == 240
+    assert made["spec"]["traffic"] == [{"latestRevision": True, "percent": 100}]
+    stored = store.get(Service, "demo", "hello")
+    assert "cloud.googleapis.com/location" not in stored.metadata.labels
+
+
+async def test_regions_are_apart_and_the_list_of_all_has_each(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    elsewhere = V1.replace("us-central1", "europe-west1")
+    await post(client, V1, v1_service("here"))
+    await post(client, elsewhere, v1_service("there"))
+    assert store.find(Service, "demo--europe-west1", "there")
+    assert [s["metadata"]["name"] for s in (await client.get(V1)).json()["items"]] == ["here"]
+    everywhere = (await client.get(f"{GLOBAL}/v1/projects/demo/locations/-/services")).json()
+    assert everywhere["kind"] == "ServiceList"
+    places = {(s["metadata"]["name"], s["metadata"]["namespace"]) for s in everywhere["items"]}
+    assert places == {("here", "demo"), ("there", "demo")}
+    regions = (await client.get(f"{GLOBAL}/v1/projects/demo/locations", params={"pageSize": 100})).json()
+    assert "us-central1" in [location["locationId"] for location in regions["locations"]]
+
+
+async def test_an_update_writes_back_what_it_read_and_changes_only_what_is_the_clients(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    read = await post(client, V1, v1_service())
+    read["status"] = {"url": "http://stale"}
+    read["metadata"]["annotations"] |= {f"{RUN}urls": "stale", "serving.knative.dev/lastModifier": "forged"}
+    same = (await client.put(f"{V1}/hello", json=read)).json()
+    assert same["metadata"]["generation"] == 1
+    assert same["metadata"]["annotations"]["serving.knative.dev/lastModifier"] != "forged"
+    assert f"{RUN}urls" not in store.get(Service, "demo", "hello").metadata.annotations
+    read["spec"]["template"]["metadata"]["labels"]["client.knative.dev/nonce"] = "b"
+    read["metadata"]["resourceVersion"] = same["metadata"]["resourceVersion"]
+    changed = (await client.put(f"{V1}/hello", json=read)).json()
+    assert (changed["metadata"]["generation"], changed["metadata"]["uid"]) == (2, read["metadata"]["uid"])
+
+
+async def test_dry_runs_are_checked_and_store_nothing(client: httpx.AsyncClient, store: Store) -> None:
+    tried = await post(client, V1, v1_service(), dryRun="all")
+    assert tried["spec"]["template"]["spec"]["timeoutSeconds"] == 300
+    assert store.find(Service, "demo", "hello") is None
+    refused = await client.post(V1, json=v1_service(timeoutSeconds=4000), params={"dryRun": "all"})
+    assert refused.status_code == 400
+
+
+def stored_revision(store: Store, name: str, service: str = "hello") -> None:
+    revision = with_meta(
+        Revision(), name=name, namespace="demo", labels={"serving.knative.dev/service": service}
+    )
+    store.create(revision)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "body", "code", "status", "says"),
+    [
+        ("GET", f"{V1}/none", None, 404, "NOT_FOUND", "of kind 'SERVICE' in region"),
+        ("GET", f"{V2}/none", None, 404, "NOT_FOUND", "does not exist"),
+        ("POST", V1, v1_service(), 409, "ALREADY_EXISTS", "Resource 'hello' already exists."),
+        ("POST", V1.replace("us-central1", "us-x1"), v1_service(), 404, "NOT_FOUND", "Location us-x1"),
+        ("PUT", f"{V1}/hello", {}, 409, "ABORTED", "Conflict for resource"),
+        ("PATCH", f"{V2}/hello", {"etag": '"1"'}, 409, "ABORTED", "etag"),
+        ("DELETE", f"{V2}/hello?etag=1", None, 409, "ABORTED", "etag"),
+        ("DELETE", f"{REVISIONS}/hello-00002", None, 400, "FAILED_PRECONDITION", "latest"),
+        ("DELETE", f"{REVISIONS}/hello-00001", None, 400, "FAILED_PRECONDITION", "traffic"),
+        ("POST", f"{V2}?serviceId=Bad_Name", {}, 400, "INVALID_ARGUMENT", "serviceId"),
+        ("POST", f"{V2}?serviceId=x", {"template": 3}, 400, "INVALID_ARGUMENT", "wrong type"),
+        ("POST", f"{V2}?serviceId=x", {"labels": {f"{RUN}a": "b"}}, 400, "INVALID_ARGUMENT", "system"),
+        ("GET", f"{V2}?pageToken=!", None, 400, "INVALID_ARGUMENT", "pageToken"),
+        ("GET", "/v2/projects/demo/locations/us-central1/operations/x", None, 404, "NOT_FOUND", "Operation"),
+        ("GET", f"{GLOBAL}/v1/nothing/here", None, 404, "NOT_FOUND", "minirun has no"),
+        ("GET", "http://sqladmin.googleapis.com/v1/x", None, 404, "NOT_FOUND", "sqladmin"),
+        ("GET", "http://cloudtasks.googleapis.com/v2/x", None, 501, "UNIMPLEMENTED", "Cloud Tasks"),
+        ("POST", LOGS, {"filter": "("}, 400, "INVALID_ARGUMENT", "filter"),
+    ],
+)  # fmt: skip
+async def test_refusals_have_googles_form_and_code(
+    client: httpx.AsyncClient,
+    store: Store,
+    method: str,
+    url: str,
+    body: dict[str, Any] | None,
+    code: int,
+    status: str,
+    says: str,
+) -> None:
+    await post(client, V1, v1_service())
+    service = store.get(Service, "demo", "hello")
+    reported = replace(
+        service.status,
+        latest_created_revision_name="hello-00002",
+        traffic=[replace(service.spec.traffic[0], revision_name="hello-00001")],
+    )
+    store.update(replace(service, status=reported))
+    for revision in ("hello-00001", "hello-00002"):
+        stored_revision(store, revision)
+    if method == "PUT":
+        body = v1_service() | {"metadata": v1_service()["metadata"] | {"resourceVersion": "1"}}
+    answered = await client.request(method, url, json=body)
+    error = answered.json()["error"]
+    assert (answered.status_code, error["code"], error["status"]) == (code, code, status), answered.text
+    assert says in answered.text
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"timeoutSeconds": 4000}, "spec.template.spec.timeoutSeconds"),
+        ({"containerConcurrency": 2000}, "spec.template.spec.containerConcurrency"),
+        ({"containers": [{"image": ""}]}, "spec.template.spec.containers[0].image"),
+        (
+            {"containers": [{"image": "a", "resources": {"limits": {"memory": "64Gi"}}}]},
+            "spec.template.spec.containers.resources.limits.memory",
+        ),
+    ],
+)
+async def test_a_refusal_names_the_field(
+    client: httpx.AsyncClient, change: dict[str, Any], field: str
+) -> None:
+    answered = await client.post(V1, json=v1_service(**change))
+    error = answered.json()["error"]
+    assert answered.status_code == 400
+    (detail,) = error["details"]
+    assert detail["@type"] == "type.googleapis.com/google.rpc.BadRequest"
+    assert field in [violation["field"] for violation in detail["fieldViolations"]]
+
+
+async def test_traffic_names_revisions_that_are_there_or_that_it_makes(
+    client: httpx.AsyncClient, store: Store
+) -> None:
+    made = v1_service()
+    made["spec"]["template"]["metadata"]["name"] = "hello-00001-abc"
+    made["spec"]["traffic"] = [{"revisionName": "hello-00001-abc", "percent": 100}]
+    await post(client, V1, made)
+    made["spec"]["traffic"] = [{"revisionName": "hello-00009", "percent": 100}]
+    unknown = await client.put(f"{V1}/hello", json=made)
+    assert "spec.traffic[0].revisionName" in unknown.text
+    stored_revision(store, "hello-taken")
+    made["spec"]["template"]["metadata"]["name"] = "hello-taken"
+    made["spec"]["traffic"] = [{"latestRevision": True, "percent": 100}]
+    taken = await client.put(f"{V1}/hello", json=made)
+    assert (taken.status_code, taken.json()["error"]["status"]) == (409, "ALREADY_EXISTS")
+
+
+EVERY_FLAG: dict[str, Any] = {
+    "labels": {"team": "x"},
+    "annotations": {"mine": "1"},
+    "description": "about it",
+    "ingress": "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
+    "launchStage": "BETA",
+    "scaling": {
+        "minInstanceCount": 1,
+        "maxInstanceCount": 9,
+        "scalingMode": "MANUAL",
+        "manualInstanceCount": 2,
+    },
+    "invokerIamDisabled": True,
+    "customAudiences": ["https://a.example"],
+    "template": {
+        "labels": {"team": "x"},
+        "scaling": {"minInstanceCount": 1, "maxInstanceCount": 3},
+        "timeout": "600s",
+        "serviceAccount": "sa@demo.iam.gserviceaccount.com",
+        "maxInstanceRequestConcurrency": 4,
+        "executionEnvironment": "EXECUTION_ENVIRONMENT_GEN2",
+        "sessionAffinity": True,
+        "vpcAccess": {"egress": "ALL_TRAFFIC", "networkInterfaces": [{"network": "n", "tags": ["t"]}]},
+        "nodeSelector": {"accelerator": "nvidia-l4"},
+        "gpuZonalRedundancyDisabled": True,
+        "healthCheckDisabled": True,
+        "encryptionKey": "k",
+        "containers": [
+            {
+                "name": "web",
+                "image": "img:v1",
+                "command": ["run"],
+                "args": ["-v"],
+                "workingDir": "/app",
+                "env": [
+                    {"name": "A", "value": "1"},
+                    {"name": "S", "valueSource": {"secretKeyRef": {"secret": "sec", "version": "latest"}}},
+                ],
+                "resources": {
+                    "limits": {"cpu": "4", "memory": "16Gi", "nvidia.com/gpu": "1"},
+                    "startupCpuBoost": True,
+                },
+                "ports": [{"name": "h2c", "containerPort": 9000}],
+                "volumeMounts": [
+                    {"name": "files", "mountPath": "/secrets"},
+                    {"name": "bucket", "mountPath": "/bucket"},
+                    {"name": "share", "mountPath": "/share"},
+                    {"name": "scratch", "mountPath": "/scratch"},
+                    {"name": "cloudsql", "mountPath": "/cloudsql"},
+                ],
+                "startupProbe": {"httpGet": {"path": "/up", "port": 9000}, "periodSeconds": 5},
+                "livenessProbe": {"grpc": {"port": 9000, "service": "s"}, "failureThreshold": 2},
+                "dependsOn": ["side"],
+            },
+            {"name": "side", "image": "img:v2"},
+        ],
+        "volumes": [
+            {"name": "files", "secret": {"secret": "sec", "items": [{"path": "p", "version": "1"}]}},
+            {"name": "bucket", "gcs": {"bucket": "b", "readOnly": True}},
+            {"name": "share", "nfs": {"server": "10.0.0.1", "path": "/x"}},
+            {"name": "scratch", "emptyDir": {"medium": "MEMORY", "sizeLimit": "64Mi"}},
+            {"name": "cloudsql", "cloudSqlInstance": {"instances": ["p:r:db"]}},
+        ],
+    },
+    "traffic": [{"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST", "percent": 100}],
+}
+
+
+def assert_within(wanted: Any, there: Any, path: str = "") -> None:
+    """Everything that is wanted is there; more may be."""
+    if isinstance(wanted, dict):
+        for name, value in wanted.items():
+            assert name in there, f"{path}.{name} is missing in {there}"
+            assert_within(value, there[name], f"{path}.{name}")
+    elif isinstance(wanted, list):
+        assert len(wanted) == len(there), f"{path}: {there}"
+        for index, value in enumerate(wanted):
+            assert_within(value, there[index], f"{path}[{index}]")
+    else:
+        assert wanted == there, path
+
+
+async def test_every_field_that_a_client_sets_comes_back_and_survives_a_round_through_v1(
+    client: httpx.AsyncClient,
+) -> None:
+    operation = await post(client, V2, EVERY_FLAG, serviceId="all")
+    assert operation["name"].startswith("projects/demo/locations/us-central1/operations/")
+    first = (await client.get(f"{V2}/all")).json()
+    assert_within(EVERY_FLAG, first)
+    through_v1 = (await client.get(f"{V1}/all")).json()
+    assert through_v1["spec"]["template"]["spec"]["nodeSelector"] == {f"{RUN}accelerator": "nvidia-l4"}
+    written = await client.put(f"{V1}/all", json=through_v1)
+    assert written.json()["metadata"]["generation"] == 1, "nothing has changed on the way"
+    again = await client.patch(f"{V2}/all", json=(await client.get(f"{V2}/all")).json())
+    assert again.status_code == 200, again.text
+    last = (await client.get(f"{V2}/all")).json()
+    assert last == first
+
+
+async def test_enums_come_as_numbers_too_and_cpu_idle_is_always_said(client: httpx.AsyncClient) -> None:
+    body = {"ingress": 2, "template": {"containers": [{"image": "a"}], "executionEnvironment": 1}}
+    await post(client, V2, body, serviceId="numbers", **{"$alt": "json;enum-encoding=int"})
+    shown = (await client.get(f"{V2}/numbers")).json()
+    assert shown["ingress"] == "INGRESS_TRAFFIC_INTERNAL_ONLY"
+    assert shown["template"]["executionEnvironment"] == "EXECUTION_ENVIRONMENT_GEN1"
+    assert shown["template"]["containers"][0]["resources"]["cpuIdle"] is True
+    assert shown["reconciling"] is True
+    assert shown["generation"] == "1"
+
+
+async def test_pages_follow_one_another(client: httpx.AsyncClient) -> None:
+    for name in ("a", "b", "c"):
+        await post(client, V1, v1_service(name))
+    first = (await client.get(V2, params={"pageSize": 2})).json()
+    rest = (await client.get(V2, params={"pageSize": 2, "pageToken": first["nextPageToken"]})).json()
+    names = [s["name"].rpartition("/")[2] for s in first["services"] + rest["services"]]
+    assert names == ["a", "b", "c"]
+    assert "nextPageToken" not in rest
+
+
+async def test_neighbours_answer_what_gcloud_asks(client: httpx.AsyncClient) -> None:
+    enabled = await client.get(
+        "http://serviceusage.googleapis.com/v1/projects/demo/services/run.googleapis.com"
+    )
+    assert enabled.json()["state"] == "ENABLED"
+    project = await client.get("http://cloudresourcemanager.googleapis.com/v1/projects/demo")
+    assert project.json()["lifecycleState"] == "ACTIVE"
+    accounts = "http://iam.googleapis.com/v1/projects/demo/serviceAccounts"
+    made = await post(client, accounts, {"accountId": "worker", "serviceAccount": {}})
+    assert made["email"] == "worker@demo.iam.gserviceaccount.com"
+    assert [a["email"] for a in (await client.get(accounts)).json()["accounts"]] == [made["email"]]
+    assert (await client.post(accounts, json={"accountId": "worker"})).status_code == 409
+    assert (await client.delete(f"{accounts}/{made['email']}")).status_code == 200
+
+
+async def test_logs_are_filtered_ordered_and_paged(silent: Platform, client: httpx.AsyncClient) -> None:
+    await post(client, V1, v1_service())
+    for second in range(3):
+        silent.logs.append(
+            LogEntry(
+                timestamp_unix_ns=second * SECOND_NS,
+                message=f"line {second}",
+                namespace="demo",
+                service="hello",
+                revision="hello-00001",
+                stream="stdout",
+                pod="p",
+            )
+        )
+    asked = {
+        "filter": "resource.type = cloud_run_revision \n AND resource.labels.service_name = hello "
+        '\n AND timestamp>="1970-01-01T00:00:01Z"',
+        "orderBy": "timestamp desc",
+        "pageSize": 1,
+        "resourceNames": ["projects/demo"],
+    }
+    first = await post(client, LOGS, asked)
+    (entry,) = first["entries"]
+    assert entry["textPayload"] == "line 2"
+    assert entry["logName"] == "projects/demo/logs/run.googleapis.com%2Fstdout"
+    assert entry["resource"]["labels"]["location"] == "us-central1"
+    rest = await post(client, LOGS, asked | {"pageToken": first["nextPageToken"], "pageSize": 5})
+    assert [e["textPayload"] for e in rest["entries"]] == ["line 1"]
+
+
+async def test_a_target_in_absolute_form_and_an_unknown_wait_are_answered(client: httpx.AsyncClient) -> None:
+    wait = f"{REGIONAL}/v1/projects/demo/locations/us-central1/operations/unknown:wait"
+    assert (await post(client, wait, {"timeout": "30s"}))["done"] is True
+    etag = (await client.post(V1, json=v1_service())).json()["metadata"]["resourceVersion"]
+    assert etag
+    policy = (await client.get(f"{V2}/hello:getIamPolicy")).json()
+    assert base64.b64decode(policy["etag"])
