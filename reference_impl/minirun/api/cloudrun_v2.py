@@ -2,14 +2,14 @@
 
 `CloudRunV2` has the methods as functions over documents; the REST addresses here and the gRPC face
 (`api/rpc.py`) both call them. Objects are the v1 ones (`api/managed.py`), shown through `api/mapping.py`; a
-write answers an operation (`api/operations.py`). `COLLECTIONS` and `CHILDREN` are the tables of what there
-is.
+write answers an operation (`api/operations.py`). `COLLECTIONS` is the table of what there is.
 """
 
 import base64
 import random
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -23,14 +23,15 @@ from minirun.api.mapping import (
     service_to_v1,
     service_to_v2,
 )
+from minirun.api.mapping_jobs import execution_to_v2, job_to_v1, job_to_v2, run_to_v1, task_to_v2
 from minirun.api.operations import DELETE, TYPE, Operations
 from minirun.api.status import StatusError
 from minirun.model.clock import Clock
-from minirun.model.labels import SERVICE
+from minirun.model.labels import EXECUTION, JOB, SERVICE
 from minirun.model.meta import rfc3339
 from minirun.model.names import LABEL_1035, objections
 from minirun.model.regions import Place
-from minirun.model.resources import KIND_OF, Kind, OperationSpec, Revision, Service
+from minirun.model.resources import KIND_OF, Execution, Job, Kind, OperationSpec, Revision, Service, Task
 
 T = TypeVar("T")
 PAGE_MAX: Final = 1000
@@ -38,53 +39,60 @@ KEPT_AFTER_DELETION_NS: Final = 30 * 24 * 3600 * 10**9
 
 
 class Collection(NamedTuple):
-    """What has a name right below a location.
+    """A place in resource names, and what is there.
 
-    `message` is its type in google.cloud.run.v2, `id_parameter` the query parameter of its name on create;
-    `to_v1` takes a v2 document, a name and what is stored, `to_v2` a v1 one, its parent's name and Ready.
+    `message` is its type in google.cloud.run.v2; `to_v2` takes a v1 document, its parent's name and how it
+    is doing. `label` is, on what is below an object, the label with that object's name. What clients may make
+    has an `id_parameter`, the query parameter of its name, and `to_v1`, which takes a v2 document, a name
+    and what is stored.
     """
 
     kind: Kind
     message: str
-    id_parameter: str
-    to_v1: Callable[[Document, str, Document | None], Document]
     to_v2: Callable[[Document, str, str], Document]
-
-
-class Children(NamedTuple):
-    """What belongs to an object of a collection, by a label with that object's name; it is only read."""
-
-    kind: Kind
-    message: str
-    label: str
-    to_v2: Callable[[Document, str, str], Document]
+    label: str = ""
+    id_parameter: str = ""
+    to_v1: Callable[[Document, str, Document | None], Document] | None = None
 
 
 COLLECTIONS: Final = {
-    "services": Collection(KIND_OF[Service], "Service", "serviceId", service_to_v1, service_to_v2),
+    "services": Collection(KIND_OF[Service], "Service", service_to_v2, SERVICE, "serviceId", service_to_v1),
+    "services/revisions": Collection(KIND_OF[Revision], "Revision", revision_to_v2),
+    "jobs": Collection(KIND_OF[Job], "Job", job_to_v2, JOB, "jobId", job_to_v1),
+    "jobs/executions": Collection(KIND_OF[Execution], "Execution", execution_to_v2, EXECUTION),
+    "jobs/executions/tasks": Collection(KIND_OF[Task], "Task", task_to_v2),
 }
-CHILDREN: Final = {
-    ("services", "revisions"): Children(KIND_OF[Revision], "Revision", SERVICE, revision_to_v2),
-}
-_NAME = re.compile(
-    r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)"
-    r"(?:/(?P<collection>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<children>[^/]+)(?:/(?P<child>[^/]+))?)?)?)?"
-)
+_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)((?:/[^/]+)*)")
 
 
 class Name(NamedTuple):
-    """A resource name in its parts; those that it does not have are empty."""
+    """A resource name in its parts: collections and names take turns in `path`."""
 
     project: str
     region: str
-    collection: str = ""
-    name: str = ""
-    children: str = ""
-    child: str = ""
+    path: tuple[str, ...] = ()
 
     @property
     def place(self) -> Place:
         return find_place(self.project, self.region)
+
+    @property
+    def parent(self) -> str:
+        """`projects/P/locations/R`."""
+        return f"projects/{self.project}/locations/{self.region}"
+
+    @property
+    def name(self) -> str:
+        """The last part."""
+        return self.path[-1]
+
+    @property
+    def row(self) -> Collection:
+        """Raises StatusError (404)."""
+        collections = "/".join(self.path[::2])
+        if collections not in COLLECTIONS:
+            raise StatusError(404, f"Cloud Run's v2 API has no {collections or 'such resource'} here.")
+        return COLLECTIONS[collections]
 
 
 def parse_name(text: str) -> Name:
@@ -92,7 +100,8 @@ def parse_name(text: str) -> Name:
     match = _NAME.fullmatch(text)
     if match is None:
         raise StatusError(400, f"'{text}' is no resource name like projects/P/locations/R/services/NAME")
-    return Name(*match.groups(""))
+    project, region, rest = match.groups()
+    return Name(project, region, tuple(rest.split("/")[1:]))
 
 
 class CloudRunV2:
@@ -105,35 +114,26 @@ class CloudRunV2:
     # reading
 
     async def get(self, name: str) -> Document:
-        """A Service, or a Revision of one."""
+        """One object."""
         parts = parse_name(name)
-        if parts.children:
-            return self._shown(
-                parts, await self._managed.get(parts.place, _children(parts).kind, parts.child)
-            )
-        return self._shown(parts, await self._managed.get(parts.place, _collection(parts).kind, parts.name))
+        return self._shown(parts, await self._managed.get(parts.place, parts.row.kind, parts.name))
 
     async def list(self, parent: str, collection: str, page_size: int = 0, page_token: str = "") -> Document:
-        """One page of a collection of a location, or of the children of an object; `-` stands for all."""
-        parts = parse_name(parent)
-        query = {}
-        if parts.name:
-            parts = parts._replace(children=collection)
-            kind = _children(parts).kind
-            query = {"labelSelector": f"{_children(parts).label}={parts.name}"} if parts.name != "-" else {}
-        else:
-            parts = parts._replace(collection=collection)
-            kind = _collection(parts).kind
+        """One page of a collection of a location, or of what is below an object; `-` stands for all."""
+        above = parse_name(parent)
+        parts = above._replace(path=(*above.path, collection))
+        pairs = zip(accumulate(above.path[::2], "{}/{}".format), above.path[1::2], strict=True)
+        wanted = [f"{COLLECTIONS[path].label}={name}" for path, name in pairs if name != "-"]
+        query = {"labelSelector": ",".join(wanted)} if wanted else {}
         found = []
         for place in self._managed.places(parts.project, parts.region):
-            items = (await self._managed.list(place, kind, query))["items"]
+            items = (await self._managed.list(place, parts.row.kind, query))["items"]
             found += [self._shown(parts._replace(region=place.region), item) for item in items]
         page, token = paged(found, lambda item: str(item["name"]), page_size, page_token)
         return {collection: page} | ({"nextPageToken": token} if token else {})
 
     def _shown(self, parts: Name, v1: Document) -> Document:
-        to_v2 = _children(parts).to_v2 if parts.children else _collection(parts).to_v2
-        return to_v2(v1, f"projects/{parts.project}/locations/{parts.region}", readiness(v1)[0])
+        return parts.row.to_v2(v1, parts.parent, readiness(v1)[0])
 
     def _look(self, place: Place, message: str, name: str) -> tuple[Document, str, str] | None:
         """How an object is doing; see `operations.Look`."""
@@ -158,12 +158,13 @@ class CloudRunV2:
         validate_only: bool = False,
     ) -> Document:
         """An operation that ends when the object is ready."""
-        parts = parse_name(parent)._replace(collection=collection)
-        row = _collection(parts)
+        above = parse_name(parent)
+        parts = above._replace(path=(*above.path, collection))
+        row = parts.row
         if not name or objections(LABEL_1035, name):
             text = "must be a name of lower case letters, digits and '-', at most 49 characters"
             raise _violation(row.id_parameter, f"'{name}' is given; it {text}.")
-        v1 = _converted(row.to_v1, _checked(body), name, None)
+        v1 = _converted(row, _checked(body), name, None)
         made = await self._managed.create(parts.place, row.kind, v1, caller=caller, dry_run=validate_only)
         return self._begun("create", parts.place, row, made, validate_only)
 
@@ -179,18 +180,17 @@ class CloudRunV2:
     ) -> Document:
         """Replaces an object, or those of its fields that `mask` names; an operation, as for `create`."""
         parts = parse_name(name)
-        row = _collection(parts)
+        row = parts.row
         stored = self._managed.store.find(row.kind.type, parts.place.namespace, parts.name)
         if stored is None and allow_missing:
-            parent = f"projects/{parts.project}/locations/{parts.region}"
             return await self.create(
-                parent, parts.collection, parts.name, body, caller=caller, validate_only=validate_only
+                parts.parent, parts.path[0], parts.name, body, caller=caller, validate_only=validate_only
             )
         old = await self._managed.get(parts.place, row.kind, parts.name)
         _check_etag(str(body.get("etag", "")), old)
         if mask and list(mask) != ["*"]:
             body = masked(self._shown(parts, old), body, mask)
-        v1 = _converted(row.to_v1, _checked(body), parts.name, old)
+        v1 = _converted(row, _checked(body), parts.name, old)
         made = await self._managed.replace(
             parts.place, row.kind, parts.name, v1, caller=caller, dry_run=validate_only
         )
@@ -199,19 +199,29 @@ class CloudRunV2:
     async def delete(self, name: str, *, etag: str = "", validate_only: bool = False) -> Document:
         """An operation with the object as it was."""
         parts = parse_name(name)
-        row = _children(parts) if parts.children else _collection(parts)
-        own = parts.child if parts.children else parts.name
-        old = await self._managed.get(parts.place, row.kind, own)
+        row = parts.row
+        old = await self._managed.get(parts.place, row.kind, parts.name)
         _check_etag(etag, old)
         if not validate_only:
-            await self._managed.delete(parts.place, row.kind, own)
+            await self._managed.delete(parts.place, row.kind, parts.name)
         now_ns = self._clock.unix_ns()
         times = {"deleteTime": rfc3339(now_ns), "expireTime": rfc3339(now_ns + KEPT_AFTER_DELETION_NS)}
         last = self._shown(parts, old) | times
         if validate_only:
             return _validated(parts.place, row.message, last)
-        spec = OperationSpec(verb=DELETE, kind=row.message, name=own)
+        spec = OperationSpec(verb=DELETE, kind=row.message, name=parts.name)
         return self.operations.begin(parts.place, spec, last)
+
+    async def act(self, name: str, action: str, body: Document, *, caller: str = DEFAULT_CALLER) -> Document:
+        """`jobs/J:run` and `executions/E:cancel`: an operation that ends when the execution has completed."""
+        parts = parse_name(name)
+        old = await self._managed.get(parts.place, parts.row.kind, parts.name)
+        _check_etag(str(body.get("etag", "")), old)
+        tried = bool(body.get("validateOnly"))
+        made = await self._managed.act(
+            parts.place, parts.row.kind, parts.name, action, run_to_v1(body), caller=caller, dry_run=tried
+        )
+        return self._begun(action, parts.place, COLLECTIONS["jobs/executions"], made, tried)
 
     def _begun(
         self, verb: str, place: Place, row: Collection, made: Document, validate_only: bool
@@ -235,20 +245,6 @@ def _validated(place: Place, message: str, document: Document) -> Document:
     return {"name": f"{place.parent}/operations/validate-only", "done": True, "response": typed}
 
 
-def _collection(parts: Name) -> Collection:
-    found = COLLECTIONS.get(parts.collection)
-    if found is None:
-        raise StatusError(404, f"Cloud Run's v2 API has no {parts.collection or 'such resource'} here.")
-    return found
-
-
-def _children(parts: Name) -> Children:
-    found = CHILDREN.get((parts.collection, parts.children))
-    if found is None:
-        raise StatusError(404, f"{parts.collection} have no {parts.children}.")
-    return found
-
-
 def _violation(field: str, text: str) -> StatusError:
     return StatusError(400, "The request has errors", violations=[(field, text)])
 
@@ -266,14 +262,11 @@ def _checked(body: Document) -> Document:
     return body
 
 
-def _converted(
-    convert: Callable[[Document, str, Document | None], Document],
-    body: Document,
-    name: str,
-    old: Document | None,
-) -> Document:
+def _converted(row: Collection, body: Document, name: str, old: Document | None) -> Document:
+    if row.to_v1 is None:
+        raise StatusError(405, f"A {row.message} is not written by clients.")
     try:
-        return convert(body, name, old)
+        return row.to_v1(body, name, old)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StatusError(
             400, f"Invalid JSON payload received: a field has the wrong type ({error})."

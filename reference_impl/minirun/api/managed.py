@@ -39,6 +39,9 @@ _KEPT_CONDITIONS: Final = {
 }
 
 
+_HAPPY: Final = {"Execution": "Completed", "Task": "Completed"}
+
+
 def find_place(project: str, region: str) -> Place:
     """Raises StatusError (404): there is no such region."""
     if region not in REGIONS:
@@ -94,10 +97,19 @@ class Managed:
         return show(await self._call("PUT", place, kind, name, accepted, query, caller))
 
     async def act(
-        self, place: Place, kind: Kind, name: str, action: str, document: Document, *, caller: str
+        self,
+        place: Place,
+        kind: Kind,
+        name: str,
+        action: str,
+        document: Document,
+        *,
+        caller: str,
+        dry_run: bool = False,
     ) -> Document:
         """What `POST .../NAME:ACTION` does: see `api/jobs.py`."""
-        return show(await self._call("POST", place, kind, f"{name}:{action}", document, caller=caller))
+        query = _dry_run(dry_run)
+        return show(await self._call("POST", place, kind, f"{name}:{action}", document, query, caller))
 
     async def delete(self, place: Place, kind: Kind, name: str) -> Document:
         """Cloud Run's rule for a Revision: neither the latest one nor one with traffic can be deleted."""
@@ -302,15 +314,18 @@ _SHOW: Final[Mapping[str, Callable[[Document], None]]] = {
 
 
 def readiness(document: Document) -> tuple[str, str]:
-    """Status and message of condition Ready; Unknown while the controllers are behind the last change."""
-    status = document["status"]
+    """Status and message of condition Ready, or Completed for what ends.
+
+    Unknown while the controllers are behind the last change.
+    """
+    status = document.get("status") or {}
     if status.get("observedGeneration") != document["metadata"].get("generation"):
         return "Unknown", ""
     return next(
         (
             (condition["status"], condition.get("message", ""))
             for condition in status.get("conditions", ())
-            if condition["type"] == "Ready"
+            if condition["type"] == _HAPPY.get(document["kind"], "Ready")
         ),
         ("Unknown", ""),
     )

@@ -188,6 +188,13 @@ IN_MEMORY: Final = Codec(
 CONDITION_STATE: Final = enum(
     "CONDITION_", {2: ("RECONCILING", "Unknown"), 3: ("FAILED", "False"), 4: ("SUCCEEDED", "True")}
 )
+REASONS: Final = {
+    "NonZeroExitCode": ("executionReason", "NON_ZERO_EXIT_CODE"),
+    "Cancelled": ("executionReason", "CANCELLED"),
+    "ContainerMissing": ("reason", "CONTAINER_MISSING"),
+    "ProgressDeadlineExceeded": ("reason", "PROGRESS_DEADLINE_EXCEEDED"),
+}
+"""The member of a v2 condition that a v1 reason is, and its value."""
 ALLOCATION: Final = "TRAFFIC_TARGET_ALLOCATION_TYPE_"
 LATEST: Final = (1, f"{ALLOCATION}LATEST")
 
@@ -199,17 +206,17 @@ _PROBE: Final = nested(
         Row(("grpc",), ("grpc",), only("port", "service")),
     )
 )
-_ENV: Final = nested(
+ENV: Final = nested(
     (
         *rows("name", "value"),
         Row(("valueSource", "secretKeyRef", "secret"), ("valueFrom", "secretKeyRef", "name"), SAME),
         Row(("valueSource", "secretKeyRef", "version"), ("valueFrom", "secretKeyRef", "key"), SAME),
     )
 )
-_CONTAINER: Final = nested(
+CONTAINER: Final = nested(
     (
         *rows("name", "image", "command", "args", "workingDir"),
-        Row(("env",), ("env",), each(_ENV)),
+        Row(("env",), ("env",), each(ENV)),
         Row(
             ("resources", "limits"),
             ("resources", "limits"),
@@ -223,7 +230,7 @@ _CONTAINER: Final = nested(
     )
 )
 _SECRET_ITEM: Final = nested((*rows("path", "mode"), Row(("version",), ("key",), SAME)))
-_VOLUME: Final = nested(
+VOLUME: Final = nested(
     (
         *rows("name", "nfs"),
         Row(("secret", "secret"), ("secret", "secretName"), SAME),
@@ -258,8 +265,8 @@ TEMPLATE: Final[Table] = (
     Row(("gpuZonalRedundancyDisabled",), _note(f"{RUN}gpu-zonal-redundancy-disabled"), FLAG),
     Row(("healthCheckDisabled",), _note(f"{RUN}health-check-disabled"), FLAG),
     Row(("encryptionKey",), _note(f"{RUN}encryption-key"), SAME),
-    Row(("containers",), ("spec", "containers"), each(_CONTAINER)),
-    Row(("volumes",), ("spec", "volumes"), each(_VOLUME)),
+    Row(("containers",), ("spec", "containers"), each(CONTAINER)),
+    Row(("volumes",), ("spec", "volumes"), each(VOLUME)),
 )
 SERVICE: Final[Table] = (
     Row(("labels",), ("metadata", "labels"), USERS),
@@ -396,6 +403,8 @@ def condition_to_v2(v1: Document) -> Document:
         put(v2, (name,), v1.get(name))
     if v1.get("severity") == "Info":
         v2["severity"] = "INFO"
+    if (reason := REASONS.get(v1.get("reason", ""))) is not None:
+        v2 |= dict([reason])
     return v2
 
 
@@ -415,13 +424,14 @@ def service_to_v1(v2: Document, name: str, stored: Document | None = None) -> Do
     template = template_to_v1(v2.get("template") or {})
     for new, path in ((v1, ("metadata", "annotations")), (template, ("metadata", "annotations"))):
         old = stored if new is v1 else dig(stored, ("spec", "template"))
-        put(new, path, _unmapped(dig(old, path) or {}))
+        put(new, path, unmapped(dig(old, path) or {}))
     spec: Document = {"template": template}
     put(spec, ("traffic",), list(map(target_to_v1, v2.get("traffic") or ())))
     return v1 | {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "spec": spec}
 
 
-def _unmapped(notes: Mapping[str, str]) -> dict[str, str]:
+def unmapped(notes: Mapping[str, str]) -> dict[str, str]:
+    """The annotations in system name spaces that v2 has no field for."""
     return {k: v for k, v in notes.items() if is_system(k) and k not in MAPPED_NOTES}
 
 

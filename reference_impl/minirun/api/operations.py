@@ -22,6 +22,7 @@ from minirun.store.store import Store, edit
 KEPT: Final = 500  # of a project in a region; the oldest go first
 TYPE: Final = "type.googleapis.com/google.cloud.run.v2."
 DELETE: Final = "delete"
+CANCEL: Final = "cancel"  # whoever cancels an execution gets what he wants when it fails
 
 Look = Callable[[Place, str, str], tuple[Document, str, str] | None]
 """By place, kind and name: an object in its v2 form, and status and message of Ready; None: it is gone."""
@@ -111,7 +112,7 @@ def outcome(spec: OperationSpec, seen: tuple[Document, str, str] | None) -> Oper
     document, ready, message = seen
     if int(document["generation"]) < spec.generation or ready == "Unknown":
         return OperationStatus()
-    if ready == "False":
+    if ready == "False" and spec.verb != CANCEL:
         error = {"code": CANONICAL["FAILED_PRECONDITION"].number, "message": message or "It is not ready."}
         return OperationStatus(error=error)
     return OperationStatus(response=document)

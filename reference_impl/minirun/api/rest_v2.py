@@ -13,6 +13,8 @@ from minirun.api.requests import is_true, whole
 from minirun.api.status import StatusError
 
 WAIT_MAX_SECONDS: Final = 300.0
+_COLLECTIONS: Final = ("/{a}", "/{a}/{b}/{c}", "/{a}/{b}/{c}/{d}/{e}")
+_OBJECTS: Final = tuple(f"{path}/{{name}}" for path in _COLLECTIONS)
 _LOCATION: Final = "/projects/{project}/locations/{region}"
 
 
@@ -27,13 +29,17 @@ class RestV2:
             Route(operations + "/{name}:wait", self._wait, methods=["POST"]),
             Route(operations + "/{name}", self._get_operation),
             Route(operations + "/{name}", self._delete_operation, methods=["DELETE"]),
-            Route(_LOCATION + "/{collection}", self._list),
-            Route(_LOCATION + "/{collection}", self._create, methods=["POST"]),
-            Route(_LOCATION + "/{collection}/{name}/{children}", self._list),
             *(
-                Route(_LOCATION + rest, handler, methods=[method])
-                for rest in ("/{collection}/{name}", "/{collection}/{name}/{children}/{child}")
-                for method, handler in (("GET", self._get), ("PATCH", self._update), ("DELETE", self._delete))
+                Route(_LOCATION + path, handler, methods=[method])
+                for handler, method, paths in (
+                    (self._list, "GET", _COLLECTIONS),
+                    (self._create, "POST", _COLLECTIONS),
+                    (self._act, "POST", [f"{path}:{{action}}" for path in _OBJECTS]),
+                    (self._get, "GET", _OBJECTS),
+                    (self._update, "PATCH", _OBJECTS),
+                    (self._delete, "DELETE", _OBJECTS),
+                )
+                for path in paths
             ),
         ]
 
@@ -58,6 +64,10 @@ class RestV2:
             validate_only=is_true(request, "validateOnly"),
         )
         return answer(made)
+
+    async def _act(self, request: Request) -> Response:
+        body, action = await read_json(request), request.path_params["action"]
+        return answer(await self._api.act(_name(request), action, body, caller=caller_of(request)))
 
     async def _update(self, request: Request) -> Response:
         made = await self._api.update(

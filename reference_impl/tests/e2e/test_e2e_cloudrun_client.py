@@ -217,3 +217,67 @@ def test_operations_answer_after_a_restart_until_they_are_deleted(platform: Plat
     assert name in [o["name"] for o in platform.api.get(f"{address}/operations").json()["operations"]]
     assert platform.api.delete(f"/v2/{name}").status_code == 200
     assert platform.api.get(f"/v2/{name}").status_code == 404
+
+
+@pytest.fixture(scope="module")
+def rest(platform: Platform) -> dict[str, Any]:
+    """How to make a client over REST."""
+    options = ClientOptions(api_endpoint=f"http://127.0.0.1:{platform.api_port}")
+    return {"transport": "rest", "credentials": AnonymousCredentials(), "client_options": options}
+
+
+def a_job(**template: Any) -> run_v2.Job:
+    container = run_v2.Container(image="job", env=[run_v2.EnvVar(name="NUMBERS", value="1000")])
+    task = run_v2.TaskTemplate(containers=[container], max_retries=0, timeout={"seconds": 60})
+    return run_v2.Job(template=run_v2.ExecutionTemplate(template=task, **template), labels={"team": "x"})
+
+
+def test_a_job_is_made_run_and_read_down_to_its_tasks(rest: dict[str, Any], platform: Platform) -> None:
+    jobs, executions, tasks = (
+        kind(**rest) for kind in (run_v2.JobsClient, run_v2.ExecutionsClient, run_v2.TasksClient)
+    )
+    made = jobs.create_job(parent=PARENT, job=a_job(task_count=2), job_id="sums").result(timeout=30)
+    assert made.name == f"{PARENT}/jobs/sums"
+    assert made.terminal_condition.state == run_v2.Condition.State.CONDITION_SUCCEEDED
+    assert (made.template.task_count, made.template.template.max_retries) == (2, 0)
+    assert made.template.template.timeout.total_seconds() == 60
+
+    execution = jobs.run_job(name=made.name).result(timeout=30)
+    assert (execution.succeeded_count, execution.job) == (2, "sums")
+    assert execution.completion_time >= execution.start_time
+    assert [e.name for e in executions.list_executions(parent=made.name)] == [execution.name]
+    found = list(tasks.list_tasks(parent=execution.name))
+    assert sorted(task.index for task in found) == [0, 1]
+    assert tasks.get_task(name=found[0].name).last_attempt_result.exit_code == 0
+    stored = platform.api.get("/apis/run.googleapis.com/v1/namespaces/demo/jobs/sums").json()
+    assert stored["spec"]["template"]["spec"]["template"]["spec"]["maxRetries"] == 0
+    latest = jobs.get_job(name=made.name).latest_created_execution
+    assert latest.name == execution.name
+    assert latest.completion_status == run_v2.ExecutionReference.CompletionStatus.EXECUTION_SUCCEEDED
+
+
+def test_runs_are_overridden_fail_are_cancelled_and_deleted(rest: dict[str, Any]) -> None:
+    jobs, executions = run_v2.JobsClient(**rest), run_v2.ExecutionsClient(**rest)
+    job = jobs.create_job(parent=PARENT, job=a_job(), job_id="odd").result(timeout=30)
+    overrides = run_v2.RunJobRequest.Overrides
+    failing = overrides.ContainerOverride(env=[run_v2.EnvVar(name="FAIL", value="3")])
+    request = run_v2.RunJobRequest(name=job.name, overrides=overrides(container_overrides=[failing]))
+    with pytest.raises(GoogleAPICallError, match="The container exited with an error"):
+        jobs.run_job(request=request).result(timeout=30)
+    (failed,) = executions.list_executions(parent=job.name)
+    assert failed.conditions[0].execution_reason == run_v2.Condition.ExecutionReason.NON_ZERO_EXIT_CODE
+
+    job = jobs.get_job(name=job.name)
+    job.template.template.containers[0].env = [run_v2.EnvVar(name="SLEEP_SECONDS", value="60")]
+    changed = jobs.update_job(job=job).result(timeout=30)
+    assert changed.generation == 2
+    name = jobs.run_job(name=job.name).metadata.name
+    cancelled = executions.cancel_execution(name=name).result(timeout=30)
+    assert cancelled.cancelled_count == 1
+    executions.delete_execution(name=name).result(timeout=30)
+    with pytest.raises(NotFound):
+        executions.get_execution(name=name)
+    jobs.delete_job(name=job.name).result(timeout=30)
+    assert "odd" not in [each.name.rpartition("/")[2] for each in jobs.list_jobs(parent=PARENT)]
+    with pytest.raises(BadRequest, match="expected 1 <= 10001 <= 10000"):
+        jobs.create_job(parent=PARENT, job=a_job(task_count=10_001), job_id="many")

@@ -1,0 +1,173 @@
+"""Jobs, Executions and Tasks in Cloud Run's v2 shapes and in its v1 ones: tables for `api/mapping.py`.
+
+v2 keeps a task's settings in `template`, at a Task's top level; v1 keeps some of them in annotations of the
+execution. Pure. Source: the v2 REST reference and its v1 counterpart.
+"""
+
+from typing import Final
+
+from minirun.api.mapping import (
+    CONDITION_STATE,
+    CONTAINER,
+    DURATION,
+    EGRESS,
+    ENV,
+    ENVIRONMENT,
+    LAUNCH_STAGE,
+    RUN,
+    SAME,
+    USERS,
+    VOLUME,
+    Codec,
+    Document,
+    Path,
+    Row,
+    Table,
+    common_to_v2,
+    condition_to_v2,
+    dig,
+    each,
+    nested,
+    put,
+    rows,
+    to_v1,
+    to_v2,
+    unmapped,
+)
+from minirun.model.labels import EXECUTION, JOB, RUN_CREATOR, RUN_LAST_MODIFIER
+
+TEXT_DURATION: Final = Codec(lambda text: str(DURATION.to_v1(text)), DURATION.to_v2)  # v1 writes "600"
+
+
+def _note(key: str) -> Path:
+    return "metadata", "annotations", RUN + key
+
+
+def _task(v2: Path, v1: Path) -> Table:
+    """What a task runs: below `v2`, and in the TaskSpec at `v1`."""
+    return (
+        Row((*v2, "containers"), (*v1, "containers"), each(CONTAINER)),
+        Row((*v2, "volumes"), (*v1, "volumes"), each(VOLUME)),
+        Row((*v2, "maxRetries"), (*v1, "maxRetries"), SAME),
+        Row((*v2, "timeout"), (*v1, "timeoutSeconds"), TEXT_DURATION),
+        Row((*v2, "serviceAccount"), (*v1, "serviceAccountName"), SAME),
+        Row((*v2, "nodeSelector", "accelerator"), (*v1, "nodeSelector", f"{RUN}accelerator"), SAME),
+        Row((*v2, "executionEnvironment"), _note("execution-environment"), ENVIRONMENT),
+        Row((*v2, "encryptionKey"), _note("encryption-key"), SAME),
+        Row((*v2, "vpcAccess", "connector"), _note("vpc-access-connector"), SAME),
+        Row((*v2, "vpcAccess", "egress"), _note("vpc-access-egress"), EGRESS),
+    )
+
+
+LABELLED: Final[Table] = (
+    Row(("labels",), ("metadata", "labels"), USERS),
+    Row(("annotations",), ("metadata", "annotations"), USERS),
+)
+TASK: Final[Table] = (*LABELLED, *_task((), ("spec",)))
+TEMPLATE: Final[Table] = (
+    *LABELLED,
+    Row(("taskCount",), ("spec", "taskCount"), SAME),
+    Row(("parallelism",), ("spec", "parallelism"), SAME),
+    *_task(("template",), ("spec", "template", "spec")),
+)
+"""Of an ExecutionTemplate, and of an Execution, which has the same fields."""
+JOB_TABLE: Final[Table] = (
+    *LABELLED,
+    Row(("client",), _note("client-name"), SAME),
+    Row(("clientVersion",), _note("client-version"), SAME),
+    Row(("launchStage",), _note("launch-stage"), LAUNCH_STAGE),
+    Row(("startExecutionToken",), ("spec", "startExecutionToken"), SAME),
+    Row(("runExecutionToken",), ("spec", "runExecutionToken"), SAME),
+    Row(("template",), ("spec", "template"), nested(TEMPLATE)),
+)
+STATUS: Final[Table] = tuple(
+    Row((name,), ("status", name), SAME)
+    for name in (
+        *("startTime", "completionTime", "runningCount", "succeededCount", "failedCount", "cancelledCount"),
+        *("retriedCount", "logUri", "index", "retried", "lastAttemptResult", "executionCount"),
+    )
+)
+_OVERRIDE: Final = nested((*rows("name", "args", "clearArgs"), Row(("env",), ("env",), each(ENV))))
+RUN_REQUEST: Final[Table] = (
+    Row(("overrides", "taskCount"), ("overrides", "taskCount"), SAME),
+    Row(("overrides", "timeout"), ("overrides", "timeoutSeconds"), DURATION),
+    Row(("overrides", "containerOverrides"), ("overrides", "containerOverrides"), each(_OVERRIDE)),
+)
+
+
+def job_to_v1(v2: Document, name: str, stored: Document | None = None) -> Document:
+    """A v2 Job as v1's; arguments as in `mapping.service_to_v1`."""
+    v1 = to_v1(JOB_TABLE, v2)
+    task: Document = dig(v2, ("template", "template")) or {}
+    if task.get("maxRetries") == 0:  # which is not the default
+        v1["spec"]["template"]["spec"]["template"]["spec"]["maxRetries"] = 0
+    put(v1, ("metadata", "name"), name)
+    put(v1, ("metadata", "annotations"), unmapped(dig(stored, ("metadata", "annotations")) or {}))
+    return v1 | {"apiVersion": "run.googleapis.com/v1", "kind": "Job"}
+
+
+def _shared(v1: Document, table: Table, parent: str) -> Document:
+    v2 = common_to_v2(v1, parent) | to_v2(table, v1) | to_v2(STATUS, v1)
+    put(v2, ("creator",), dig(v1, ("metadata", "annotations", RUN_CREATOR)))
+    return v2
+
+
+def _with_retries(template: Document, v1: Document, path: Path) -> None:
+    """`maxRetries` is said even when it is 0, so that writing back what was read changes nothing."""
+    if (retries := dig(v1, (*path, "maxRetries"))) is not None:
+        template["maxRetries"] = retries
+
+
+def job_to_v2(v1: Document, parent: str, ready: str) -> Document:
+    """A v1 Job, as it is shown, as v2's; arguments as in `mapping.service_to_v2`."""
+    status = v1.get("status") or {}
+    v2 = _shared(v1, JOB_TABLE, f"{parent}/jobs")
+    v2.setdefault("launchStage", "GA")
+    _with_retries(v2["template"]["template"], v1, ("spec", "template", "spec", "template", "spec"))
+    conditions = {c["type"]: condition_to_v2(c) for c in status.get("conditions", ())}
+    terminal = conditions.pop("Ready", {"type": "Ready"}) | {"state": CONDITION_STATE.to_v2(ready)}
+    latest = status.get("latestCreatedExecution") or {}
+    for path, value in (
+        (("lastModifier",), dig(v1, ("metadata", "annotations", RUN_LAST_MODIFIER))),
+        (("terminalCondition",), terminal),
+        (("conditions",), list(conditions.values())),
+        (("reconciling",), ready == "Unknown"),
+        (("latestCreatedExecution", "name"), latest and f"{v2['name']}/executions/{latest['name']}"),
+        (("latestCreatedExecution", "createTime"), latest.get("creationTimestamp")),
+        (("latestCreatedExecution", "completionTime"), latest.get("completionTimestamp")),
+        (("latestCreatedExecution", "completionStatus"), latest.get("completionStatus")),
+    ):
+        put(v2, path, value)
+    return v2
+
+
+def _owned(v1: Document, v2: Document, ready: str) -> Document:
+    """What an Execution and a Task say of their parents and of how they are."""
+    labels = v1["metadata"]["labels"]
+    conditions = list(map(condition_to_v2, dig(v1, ("status", "conditions")) or ()))
+    put(v2, ("job",), labels.get(JOB))
+    put(v2, ("conditions",), conditions)
+    put(v2, ("reconciling",), ready == "Unknown")
+    return v2
+
+
+def execution_to_v2(v1: Document, parent: str, ready: str) -> Document:
+    """A v1 Execution as v2's; `ready` is its condition Completed."""
+    job = v1["metadata"]["labels"].get(JOB, "")
+    v2 = _owned(v1, _shared(v1, TEMPLATE, f"{parent}/jobs/{job}/executions"), ready)
+    _with_retries(v2["template"], v1, ("spec", "template", "spec"))
+    return v2 | {"launchStage": "GA"}
+
+
+def task_to_v2(v1: Document, parent: str, ready: str) -> Document:
+    """A v1 Task as v2's; `ready` is its condition Completed."""
+    labels = v1["metadata"]["labels"]
+    job, execution = labels.get(JOB, ""), labels.get(EXECUTION, "")
+    v2 = _shared(v1, TASK, f"{parent}/jobs/{job}/executions/{execution}/tasks")
+    _with_retries(v2, v1, ("spec",))
+    return _owned(v1, v2, ready) | {"execution": execution}
+
+
+def run_to_v1(v2: Document) -> Document:
+    """A v2 RunJobRequest as v1's."""
+    return to_v1(RUN_REQUEST, v2)
