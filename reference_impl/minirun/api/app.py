@@ -79,7 +79,8 @@ class API:
         self.cloud_run = CloudRunV2(managed, backend.clock, backend.rng)
         keyring = Keyring(backend.store, backend.clock)
         tokens = TokensAPI(keyring)
-        routes = google_hosts(managed, self.cloud_run, backend.logs, IAM(backend.store), tokens)
+        self.iam = IAM(backend.store)
+        routes = google_hosts(managed, self.cloud_run, backend.logs, self.iam, tokens)
         routes += tokens.routes
         routes += [Route(path, json_response(body)) for path, body in self._discovery.documents.items()]
         routes += [

@@ -21,6 +21,9 @@ from minirun.model.meta import ObjectMeta, Resource, replace
 from minirun.model.resources import KIND_OF, KINDS, Binding, IAMPolicy, IAMPolicySpec, Service
 from minirun.store.store import Store
 
+Policy = dict[str, object]  # google.iam.v1.Policy as JSON
+
+_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/([^/]+)/([^/]+)")
 _MEMBER = re.compile(r"allUsers|allAuthenticatedUsers|(?:user|serviceAccount|group|domain):[^\s:]+")
 _RUN_ROLES: Final = "admin builder developer invoker jobsExecutor servicesInvoker sourceDeveloper viewer"
 ROLES: Final = frozenset(
@@ -40,23 +43,25 @@ class _Conditional(msgspec.Struct):
 
 
 class IAM:
-    """The addresses, below /v1 and /v2."""
+    """The methods, by the name of what a policy is about (`projects/P/locations/R/services/NAME`).
+
+    `routes` are their addresses, below /v1 and /v2. All raise StatusError.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        address = "/projects/{project}/locations/{region}/{plural}/{name}"
+        verbs = {"getIamPolicy": self._get, "setIamPolicy": self._set, "testIamPermissions": self._test}
         self.routes = [
-            Route(f"{address}:getIamPolicy", self._get),
-            Route(f"{address}:setIamPolicy", self._set, methods=["POST"]),
-            Route(f"{address}:testIamPermissions", self._test, methods=["POST"]),
+            Route(f"/{{name:path}}:{verb}", handle, methods=["GET" if verb.startswith("get") else "POST"])
+            for verb, handle in verbs.items()
         ]
 
-    async def _get(self, request: Request) -> Response:
-        return answer(_policy(find_policy(self._store, self._subject(request))))
+    def get_policy(self, name: str) -> Policy:
+        return _policy(find_policy(self._store, self._subject(name)))
 
-    async def _set(self, request: Request) -> Response:
-        subject = self._subject(request)
-        wanted = (await read_json(request)).get("policy")
+    def set_policy(self, name: str, wanted: object) -> Policy:
+        """Replaces the policy, if its etag is the stored one's or none is given."""
+        subject = self._subject(name)
         if not isinstance(wanted, dict):
             raise StatusError(400, 'policy is missing: send {"policy": {"bindings": [...]}}')
         stored = find_policy(self._store, subject)
@@ -68,27 +73,41 @@ class IAM:
             raise StatusError(409, message, reason="Conflict")
         spec = IAMPolicySpec(_bindings(wanted.get("bindings")))
         if stored is not None:
-            return answer(_policy(self._store.update(replace(stored, spec=spec))))
+            return _policy(self._store.update(replace(stored, spec=spec)))
         meta = ObjectMeta(
             name=policy_name(subject),
             namespace=subject.metadata.namespace,
             owner_references=[subject.owner_reference()],
         )
-        return answer(_policy(self._store.create(IAMPolicy(metadata=meta, spec=spec))))
+        return _policy(self._store.create(IAMPolicy(metadata=meta, spec=spec)))
+
+    def test_permissions(self, name: str, asked: object) -> Policy:
+        """Whoever reaches this API owns the project, and so holds every permission."""
+        self._subject(name)
+        return {"permissions": asked} if asked else {}
+
+    async def _get(self, request: Request) -> Response:
+        return answer(self.get_policy(request.path_params["name"]))
+
+    async def _set(self, request: Request) -> Response:
+        body = await read_json(request)
+        return answer(self.set_policy(request.path_params["name"], body.get("policy")))
 
     async def _test(self, request: Request) -> Response:
-        """Whoever reaches this API owns the project, and so holds every permission."""
-        self._subject(request)
-        return answer({"permissions": (await read_json(request)).get("permissions") or []})
+        body = await read_json(request)
+        return answer(self.test_permissions(request.path_params["name"], body.get("permissions")))
 
-    def _subject(self, request: Request) -> Resource:
-        parts = request.path_params
-        kind, place = _PLURALS.get(parts["plural"]), find_place(parts["project"], parts["region"])
-        found = self._store.find(kind.type, place.namespace, parts["name"]) if kind else None
+    def _subject(self, name: str) -> Resource:
+        match = _NAME.fullmatch(name)
+        if match is None:
+            raise StatusError(400, f"'{name}' is no resource name like projects/P/locations/R/services/NAME")
+        project, region, plural, short = match.groups()
+        kind, place = _PLURALS.get(plural), find_place(project, region)
+        found = self._store.find(kind.type, place.namespace, short) if kind else None
         if found is None:
-            what = kind.kind.upper() if kind else parts["plural"]
-            where = f"in region '{place.region}' in project '{place.project}'"
-            raise StatusError(404, f"Resource '{parts['name']}' of kind '{what}' {where} does not exist.")
+            what = kind.kind.upper() if kind else plural
+            where = f"in region '{region}' in project '{project}'"
+            raise StatusError(404, f"Resource '{short}' of kind '{what}' {where} does not exist.")
         return found
 
 
@@ -96,8 +115,8 @@ def _etag(stored: IAMPolicy | None) -> str:
     return base64.b64encode((stored.metadata.resource_version if stored else "0").encode()).decode()
 
 
-def _policy(stored: IAMPolicy | None) -> dict[str, object]:
-    policy: dict[str, object] = {"version": 1, "etag": _etag(stored)}
+def _policy(stored: IAMPolicy | None) -> Policy:
+    policy: Policy = {"version": 1, "etag": _etag(stored)}
     if stored is not None and stored.spec.bindings:
         policy["bindings"] = msgspec.to_builtins(stored.spec.bindings)
     return policy

@@ -11,12 +11,14 @@ from typing import Any, Final, NamedTuple
 
 import grpc
 from google.cloud import run_v2
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, json_format
 from google.protobuf.message import Message
 
 from minirun.api.cloudrun_v2 import CloudRunV2, paged, parse_name
 from minirun.api.google import canonical, error_body
+from minirun.api.iam import IAM
 from minirun.api.managed import Document
 from minirun.api.rest_v2 import WAIT_MAX_SECONDS
 from minirun.api.status import StatusError
@@ -79,6 +81,27 @@ def methods(api: CloudRunV2) -> dict[str, Method]:
         ),
         f"{revisions}DeleteRevision": Method(v2.DeleteRevisionRequest.pb(), operation, delete),
         **_operation_methods(api),
+    }
+
+
+def iam_methods(iam: IAM) -> dict[str, Method]:
+    """The methods on policies."""
+
+    async def get(r: Document) -> Document:
+        return iam.get_policy(r.get("resource", ""))
+
+    async def set_(r: Document) -> Document:
+        return iam.set_policy(r.get("resource", ""), r.get("policy"))
+
+    async def test(r: Document) -> Document:
+        return iam.test_permissions(r.get("resource", ""), r.get("permissions"))
+
+    services, pb = "/google.cloud.run.v2.Services/", iam_policy_pb2
+    policy, held = policy_pb2.Policy, pb.TestIamPermissionsResponse
+    return {
+        f"{services}GetIamPolicy": Method(pb.GetIamPolicyRequest, policy, get),
+        f"{services}SetIamPolicy": Method(pb.SetIamPolicyRequest, policy, set_),
+        f"{services}TestIamPermissions": Method(pb.TestIamPermissionsRequest, held, test),
     }
 
 
@@ -155,7 +178,9 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
             raise StatusError(401, "Unauthorized: send authorization: Bearer TOKEN")
 
 
-async def serve_grpc(api: CloudRunV2, address: str, token: str = "") -> Callable[[], Awaitable[None]]:
+async def serve_grpc(
+    api: CloudRunV2, iam: IAM, address: str, token: str = ""
+) -> Callable[[], Awaitable[None]]:
     """Serves gRPC in plain text and returns what ends it.
 
     Args:
@@ -166,7 +191,7 @@ async def serve_grpc(api: CloudRunV2, address: str, token: str = "") -> Callable
         OSError: the address can't be listened on.
     """
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((Handler(methods(api), token),))
+    server.add_generic_rpc_handlers((Handler(methods(api) | iam_methods(iam), token),))
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:

@@ -281,3 +281,22 @@ def test_runs_are_overridden_fail_are_cancelled_and_deleted(rest: dict[str, Any]
     assert "odd" not in [each.name.rpartition("/")[2] for each in jobs.list_jobs(parent=PARENT)]
     with pytest.raises(BadRequest, match="expected 1 <= 10001 <= 10000"):
         jobs.create_job(parent=PARENT, job=a_job(task_count=10_001), job_id="many")
+
+
+def test_a_policy_is_set_tested_and_kept_from_stale_writers(platform: Platform, clients: Clients) -> None:
+    services, name = clients.services, f"{PARENT}/services/policy-{clients.transport}"
+    services.create_service(parent=PARENT, service=a_service(), service_id=name.rpartition("/")[2])
+    policy = services.get_iam_policy(request={"resource": name})
+    assert not policy.bindings
+    stale = policy.etag
+    policy.bindings.add(role="roles/run.invoker", members=["allUsers"])
+    kept = services.set_iam_policy(request={"resource": name, "policy": policy})
+    assert [binding.role for binding in kept.bindings] == ["roles/run.invoker"]
+    assert services.get_iam_policy(request={"resource": name}) == kept
+    policy.etag = stale
+    with pytest.raises((Aborted, Conflict)):
+        services.set_iam_policy(request={"resource": name, "policy": policy})
+    asked = {"resource": name, "permissions": ["run.services.get"]}
+    assert list(services.test_iam_permissions(request=asked).permissions) == ["run.services.get"]
+    with pytest.raises(NotFound):
+        services.get_iam_policy(request={"resource": f"{PARENT}/services/nobody"})
