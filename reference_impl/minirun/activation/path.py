@@ -11,7 +11,6 @@ Counterparts in knative/serving: the activator's handler (pkg/activator/handler)
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from random import Random
 from typing import NamedTuple
@@ -35,8 +34,7 @@ class ActivationTimeout(Exception):  # noqa: N818
     """The request waited for a slot longer than it may."""
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """One instance's address; `name` is the instance's (Pod's) and unique in its revision."""
 
     name: str
