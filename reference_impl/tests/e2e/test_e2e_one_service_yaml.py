@@ -19,7 +19,7 @@ SERVICE = f"/apis/serving.knative.dev/v1/namespaces/{NAMESPACE}/services/greeter
 NOT_DECLARED = (
     "serving.knative.dev/",
     "client.knative.dev/",
-    "run.googleapis.com/client-",
+    "run.googleapis.com/",
     "kubectl.kubernetes.io/last-applied",
 )
 MINIRUN = (sys.executable, "-m", "minirun")
@@ -27,11 +27,13 @@ APPLY = {
     "minirun": (*MINIRUN, "apply", "-n", NAMESPACE, "-f"),
     "kubectl": ("kubectl", "apply", "-n", NAMESPACE, "-f"),
     "kn": ("kn", "service", "apply", "-n", NAMESPACE, "-f"),
+    "gcloud": (*MINIRUN, "gcloud", "run", "services", "replace", "--async"),
 }
 EXPORT = {
     "minirun": (*MINIRUN, "export", "-n", NAMESPACE, "greeter"),
     "kubectl": ("kubectl", "get", "ksvc", "-n", NAMESPACE, "-o", "yaml", "greeter"),
     "kn": ("kn", "service", "export", "-n", NAMESPACE, "-o", "yaml", "greeter"),
+    "gcloud": (*MINIRUN, "gcloud", "run", "services", "describe", "--format=export", "greeter"),
 }
 KUBECONFIG = """
 apiVersion: v1
@@ -90,7 +92,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 def declared(service: dict[str, Any]) -> dict[str, Any]:
-    """What the user declared, as it is stored: without who did it, and what a client adds by itself."""
+    """What the user declared, as it is stored: without who did it, what clients add, and defaults shown."""
 
     def own(metadata: dict[str, Any]) -> dict[str, str]:
         notes = metadata.get("annotations", {})
