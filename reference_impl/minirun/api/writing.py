@@ -34,10 +34,12 @@ from minirun.api.status import (
     unsupported_media_type,
 )
 from minirun.model.clock import Clock
-from minirun.model.decoding import DecodingError, duplicate_fields, without_nulls
+from minirun.model.decoding import DecodingError, duplicate_fields, parse_json, without_nulls
+from minirun.model.labels import LAST_APPLIED
 from minirun.model.managedfields import (
     APPLY,
     UPDATE,
+    Fields,
     Manager,
     changes,
     describe,
@@ -56,6 +58,7 @@ from minirun.store.store import Store
 SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
 NAME_PREFIX_MAX: Final = 58
 MANAGER_MAX: Final = 128
+KUBECTL: Final = "kubectl"  # what it calls itself when it applies on the server
 
 Document = dict[str, object]
 
@@ -189,13 +192,33 @@ class Writing:
         change = changes(owned_part(live, subresource), owned_part(msgspec.to_builtins(new), subresource))
         said = fields_of(owned_part(write.said, subresource), branches=manager.operation == UPDATE)
         if not write.force and (taken := find_conflicts(owners, change, said, manager)):
+            allowed = self._applied_by_client(write) if manager.name == KUBECTL else frozenset()
             listed = [
-                (str(other), describe(path)) for other in sorted(taken) for path in sorted(taken[other])
+                (str(other), describe(path))
+                for other in sorted(taken)
+                for path in sorted(taken[other] - allowed)
             ]
-            raise apply_conflict(listed)
+            if listed:
+                raise apply_conflict(listed)
         after = hand_over(owners, change, said, manager)
         now = rfc3339(self._clock.unix_ns())
         return with_meta(new, managed_fields=write_owners(after, entries, now))
+
+    def _applied_by_client(self, write: Write) -> Fields:
+        """The fields that are still as `kubectl apply` left them, by its annotation.
+
+        `kubectl apply --server-side` may take these from others: so people move to it without a conflict
+        (apimachinery pkg/util/managedfields, lastappliedmanager).
+        """
+        assert write.old is not None
+        try:
+            document = parse_json(write.old.metadata.annotations.get(LAST_APPLIED, "").encode())
+            applied, _ = admit(self._store, write.target, document, None, "Ignore")
+        except (DecodingError, StatusError):
+            return frozenset()
+        live, before = (owned_part(msgspec.to_builtins(each)) for each in (write.old, applied))
+        since = changes(before, live)
+        return fields_of(owned_part(document)) - since.touched - since.removed
 
 
 def _entries(write: Write, new: Resource, before: list[ManagedFieldsEntry]) -> list[ManagedFieldsEntry]:

@@ -231,6 +231,21 @@ async def test_the_pass_of_kubectl_for_its_annotation_leaves_the_rest(client: ht
     }
 
 
+async def test_kubectl_moves_to_the_server_without_conflicts_of_its_own(client: httpx.AsyncClient) -> None:
+    document = service(labels={"a": "1"})
+    text = json.dumps(document)
+    await create(client, "kubectl-client-side-apply", annotations={LAST_APPLIED: text}, labels={"a": "1"})
+    await patch(client, "merge-patch+json", {"metadata": {"labels": {"a": "2"}}}, fieldManager="label")
+    refused = await apply(client, service("other", labels={"a": "3"}))
+    assert refused.json()["message"].endswith(
+        'conflict with "label" using serving.knative.dev/v1: .metadata.labels.a'
+    )
+    assert (await apply(client, service("other", labels={"a": "3"}), "somebody")).status_code == 409
+    moved = await apply(client, service("other", labels={"a": "2"}))
+    assert moved.status_code == 200
+    assert "f:containers" not in json.dumps(owners(moved.json())["kubectl-client-side-apply"])
+
+
 async def test_kubectl_moves_ownership_with_a_json_patch(client: httpx.AsyncClient) -> None:
     created = await create(client, "kubectl-client-side-apply")
     entries = created["metadata"]["managedFields"]
