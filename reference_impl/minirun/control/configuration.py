@@ -96,7 +96,11 @@ def next_status(
     ready = find(created.status.conditions, READY)
     before = find(status.conditions, READY)
     if ready is not None and ready.status == FALSE:
-        seen = (FALSE, "RevisionFailed", f'Revision "{name}" failed with message: {ready.message}.')
+        seen = (
+            FALSE,
+            "RevisionFailed",
+            f'Revision "{name}" failed with message: {ready.message.removesuffix(".")}.',
+        )
     elif is_ready(created):
         seen = (TRUE, "", "")
     elif chosen == name and before is not None:  # it was ready and will be again, or fail

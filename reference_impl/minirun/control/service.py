@@ -9,9 +9,10 @@ from typing import TypeVar
 from minirun.control.children import is_controlled_by
 from minirun.control.configuration import taken_revision
 from minirun.control.context import Context
+from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, mark
 from minirun.model.labels import LAST_APPLIED, ROLLOUT, ROLLOUT_DURATION, SERVICE, SERVICE_UID
-from minirun.model.meta import ObjectMeta, replace
+from minirun.model.meta import ObjectMeta, replace, unix_seconds
 from minirun.model.resources import (
     Configuration,
     ConfigurationSpec,
@@ -24,6 +25,8 @@ from minirun.model.resources import (
 from minirun.store.store import Store
 
 Child = TypeVar("Child", Configuration, Route)
+
+REPEAT_AFTER_SECONDS = 2.0  # times are stamped in whole seconds, so after one second at least
 
 _CONFIGURATIONS, _ROUTES = "ConfigurationsReady", "RoutesReady"
 _OUT_OF_DATE = "The {} is still working to reflect the latest desired specification."
@@ -133,5 +136,21 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     else:
         route = apply(ctx.store, service, make_route(service))
     status = next_status(service, configuration, route, taken, ctx.now())
-    ctx.store.update(replace(service, status=status))
+    return repeat_failure(ctx, ctx.store.update(replace(service, status=status)))
+
+
+def repeat_failure(ctx: Context, service: Service) -> float | None:
+    """Says once more, a little later, that a Service failed; returns in how many seconds, if not yet.
+
+    kn looks for failures only in events that come after its second look at a Service. One that is known at
+    once, such as an image that is not there, would be told before that, and kn would wait for its timeout.
+    """
+    ready = find(service.status.conditions, READY)
+    if ready is None or ready.status != FALSE:
+        return None
+    age_seconds = ctx.clock.unix_ns() / SECOND_NS - unix_seconds(ready.last_transition_time)
+    if age_seconds < REPEAT_AFTER_SECONDS:
+        return REPEAT_AFTER_SECONDS - age_seconds
+    if age_seconds < 2 * REPEAT_AFTER_SECONDS:
+        ctx.store.touch(service)
     return None

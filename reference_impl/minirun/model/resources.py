@@ -243,9 +243,11 @@ class HTTPGetAction(Part, frozen=True):
     http_headers: list[HTTPHeader] = []
 
 
-class TCPSocketAction(Part, frozen=True):
+class TCPSocketAction(Part, frozen=True, omit_defaults=False):
+    """`port` 0 is the container's, and is shown, as Go writes it."""
+
     port: int | str = 0
-    host: str = ""
+    host: str | UnsetType = UNSET
 
 
 class ExecAction(Part, frozen=True):

@@ -265,3 +265,19 @@ def test_a_status_that_somebody_breaks_is_put_right_by_the_next_reconcile() -> N
         assert world.service("hello").status.traffic == good.status.traffic
 
     play(scene)
+
+
+def test_a_failure_that_is_known_at_once_is_told_again_for_clients_that_look_later() -> None:
+    async def scene(world: World) -> None:
+        world.deploy("bad", image="missing")
+        await world.until(lambda: world.verdict("bad") == "False")
+        await world.settle()
+        failed, since = world.service("bad"), world.seconds()
+        await world.until(
+            lambda: world.service("bad").metadata.resource_version != failed.metadata.resource_version
+        )
+        assert 1 <= world.seconds() - since <= 3
+        again = world.service("bad")
+        assert (again.status, again.metadata.generation) == (failed.status, failed.metadata.generation)
+
+    play(scene)

@@ -37,7 +37,7 @@ def test_a_minimal_service_is_completed_as_knative_does() -> None:
                         "name": "user-container",
                         "image": "hello",
                         "resources": {},
-                        "readinessProbe": {"tcpSocket": {}, "successThreshold": 1},
+                        "readinessProbe": {"tcpSocket": {"port": 0}, "successThreshold": 1},
                     }
                 ],
                 "containerConcurrency": 0,
