@@ -498,7 +498,7 @@ async def _serve_grpc(api: API, options: PlatformOptions) -> Callable[[], Awaita
     try:
         from minirun.api.rpc import serve_grpc
     except ImportError as error:
-        raise ValueError(f"--grpc needs the extra gcp ({error}): pip install 'minirun[gcp]'") from None
+        raise ValueError(f"--grpc needs the extra gcp ({error}): pip install '.[gcp]'") from None
     return await serve_grpc(api.cloud_run, api.iam, options.grpc, options.token or "")
 
 

@@ -98,13 +98,36 @@ def _complete_serving(container: Container) -> Container:
         replace(port, name=port.name or "http1", container_port=port.container_port or PORT)
         for port in container.ports or [ContainerPort()]
     ]
-    probe = container.startup_probe or Probe(
-        tcp_socket=TCPSocketAction(port=ports[0].container_port),
+    number = ports[0].container_port
+    startup = container.startup_probe or Probe(
+        tcp_socket=TCPSocketAction(port=number),
         timeout_seconds=START_SECONDS,
         period_seconds=START_SECONDS,
         failure_threshold=1,
     )
-    return replace(container, ports=ports, startup_probe=probe)
+    return replace(
+        container,
+        ports=ports,
+        startup_probe=_complete_probe(startup, number),
+        liveness_probe=_complete_probe(container.liveness_probe, number),
+        readiness_probe=_complete_probe(container.readiness_probe, number),
+    )
+
+
+def _complete_probe(probe: Probe | None, port: int) -> Probe | None:
+    """A declared probe with Cloud Run's defaults: period 10 s, timeout 1 s, three failures, our own port."""
+    if probe is None:
+        return None
+    http, tcp, grpc = probe.http_get, probe.tcp_socket, probe.grpc
+    return replace(
+        probe,
+        period_seconds=probe.period_seconds or 10,
+        timeout_seconds=probe.timeout_seconds or 1,
+        failure_threshold=probe.failure_threshold or 3,
+        http_get=http and replace(http, path=http.path or "/", port=http.port or port),
+        tcp_socket=tcp and replace(tcp, port=tcp.port or port),
+        grpc=grpc and replace(grpc, port=grpc.port or port),
+    )
 
 
 def total(containers: list[Container], resource: str) -> Fraction | None:

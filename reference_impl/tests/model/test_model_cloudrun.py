@@ -7,6 +7,8 @@ from minirun.model.meta import ObjectMeta
 from minirun.model.resources import (
     Container,
     ContainerPort,
+    HTTPGetAction,
+    Probe,
     ResourceRequirements,
     RevisionSpec,
     RevisionTemplate,
@@ -84,6 +86,18 @@ def test_a_bare_template_gets_port_probe_account_and_most_instances() -> None:
     assert done.metadata.annotations == {"autoscaling.knative.dev/maxScale": "100"}
     assert complete(done, "demo") == done
     assert complete(template(cpu="0.5"), "demo").spec.container_concurrency == 1
+
+
+def test_a_declared_probe_gets_the_rest_of_its_numbers() -> None:
+    declared = Container(image="a", liveness_probe=Probe(http_get=HTTPGetAction(), timeout_seconds=2))
+    (done,) = complete(RevisionTemplate(spec=RevisionSpec(containers=[declared])), "demo").spec.containers
+    assert done.liveness_probe == Probe(
+        http_get=HTTPGetAction(path="/", port=8080),
+        timeout_seconds=2,
+        period_seconds=10,
+        failure_threshold=3,
+    )
+    assert done.readiness_probe is None
 
 
 def test_a_sidecar_gets_no_port_of_its_own() -> None:
