@@ -1,6 +1,6 @@
 """Cloud Logging's `entries:list` over the stored log entries, for gcloud's `logs read` and `logging read`.
 
-Counterpart: logging.googleapis.com/v2 with the resource type cloud_run_revision.
+Counterpart: logging.googleapis.com/v2 with the resource types cloud_run_revision and cloud_run_job.
 """
 
 import base64
@@ -16,7 +16,7 @@ from minirun.api.logfilter import FilterError, parse_filter
 from minirun.api.logs import timestamp
 from minirun.api.managed import Managed
 from minirun.api.status import StatusError
-from minirun.model.regions import place_of
+from minirun.model.regions import Place, place_of
 from minirun.telemetry.logs import LogEntry, LogStore
 
 PAGE_DEFAULT: Final = 50
@@ -88,14 +88,18 @@ def shown(entry: LogEntry, number: int) -> dict[str, Any]:
         "receiveTimestamp": timestamp(entry.timestamp_unix_ns),
         "severity": entry.severity,
         "labels": ({"instanceId": entry.pod} if entry.pod else {}) | entry.labels,
-        "resource": {
-            "type": "cloud_run_revision",
-            "labels": {
-                "service_name": entry.service,
-                "revision_name": entry.revision,
-                "configuration_name": entry.configuration,
-                "location": place.region,
-                "project_id": place.project,
-            },
-        },
+        "resource": resource_of(entry, place),
     }
+
+
+def resource_of(entry: LogEntry, place: Place) -> dict[str, Any]:
+    """The monitored resource that wrote an entry."""
+    here = {"location": place.region, "project_id": place.project}
+    if entry.job:
+        return {"type": "cloud_run_job", "labels": {"job_name": entry.job} | here}
+    names = {
+        "service_name": entry.service,
+        "revision_name": entry.revision,
+        "configuration_name": entry.configuration,
+    }
+    return {"type": "cloud_run_revision", "labels": names | here}

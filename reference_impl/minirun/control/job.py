@@ -381,7 +381,7 @@ def seen_of(task: Task, pod: Pod | None, cancelled: bool) -> str:
 def attempt_result(pod: Pod, timeout: int | None) -> tuple[TaskAttemptResult, Verdict]:
     """How an attempt ended, in Cloud Run's words."""
     terminated = [c.state.terminated for c in pod.status.container_statuses if c.state.terminated]
-    exit_code = terminated[0].exit_code if terminated else None
+    exit_code = next((each.exit_code for each in terminated if each.exit_code), None)
     if pod.status.phase == "Succeeded":
         return TaskAttemptResult(exit_code=0, status=AttemptStatus()), Verdict()
     reason, message = pod.status.reason, pod.status.message
