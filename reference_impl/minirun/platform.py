@@ -295,7 +295,8 @@ class Telemetry:
         }
         return LogEntry(
             timestamp_unix_ns=self._ctx.clock.unix_ns(),
-            severity="ERROR" if record.status >= 500 else "INFO",
+            severity="ERROR" if record.status >= 500 else "WARNING" if record.note else "INFO",
+            message=record.note,
             json_payload={"httpRequest": request},
             namespace=to.namespace,
             service=to.service,

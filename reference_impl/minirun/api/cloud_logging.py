@@ -75,7 +75,7 @@ def shown(entry: LogEntry, number: int) -> dict[str, Any]:
     body: dict[str, Any] = {"httpRequest": request} if request else {}
     if payload:
         body["jsonPayload"] = payload
-    elif not request:
+    elif entry.message or not request:
         body["textPayload"] = entry.message
     if entry.trace:
         body["trace"] = f"projects/{place.project}/traces/{entry.trace}"

@@ -96,12 +96,16 @@ def iam_methods(iam: IAM) -> dict[str, Method]:
     async def test(r: Document) -> Document:
         return iam.test_permissions(r.get("resource", ""), r.get("permissions"))
 
-    services, pb = "/google.cloud.run.v2.Services/", iam_policy_pb2
-    policy, held = policy_pb2.Policy, pb.TestIamPermissionsResponse
+    pb = iam_policy_pb2
+    verbs = {
+        "GetIamPolicy": Method(pb.GetIamPolicyRequest, policy_pb2.Policy, get),
+        "SetIamPolicy": Method(pb.SetIamPolicyRequest, policy_pb2.Policy, set_),
+        "TestIamPermissions": Method(pb.TestIamPermissionsRequest, pb.TestIamPermissionsResponse, test),
+    }
     return {
-        f"{services}GetIamPolicy": Method(pb.GetIamPolicyRequest, policy, get),
-        f"{services}SetIamPolicy": Method(pb.SetIamPolicyRequest, policy, set_),
-        f"{services}TestIamPermissions": Method(pb.TestIamPermissionsRequest, held, test),
+        f"/google.cloud.run.v2.{kind}/{verb}": method
+        for kind in ("Services", "Jobs")
+        for verb, method in verbs.items()
     }
 
 

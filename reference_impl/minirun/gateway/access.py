@@ -63,11 +63,11 @@ class Access:
             if found is not rules.service or policy is not rules.policy:
                 rules = Rules(found, policy)
             if rules.inside and not head.route_host.endswith(INTERNAL_DOMAIN):
-                return _refuse(service, OUTSIDE, head)
+                return _refuse(OUTSIDE, head)
             if rules.public:
                 return None
             verdict = self._judge(head, rules)
-            return _refuse(service, verdict, head) if verdict else None
+            return _refuse(verdict, head) if verdict else None
 
         return admit
 
@@ -103,10 +103,9 @@ class Rules:
         self.audiences = audiences(service) if service else []
 
 
-def _refuse(service: str, verdict: Verdict, head: RequestHead) -> Refusal:
-    log.warning("%s: %s", service, verdict.note)
+def _refuse(verdict: Verdict, head: RequestHead) -> Refusal:
     text = page(verdict, head.target.partition(b"?")[0].decode("latin-1"))
-    return Refusal(verdict.status, text, verdict.headers, "text/html; charset=utf-8")
+    return Refusal(verdict.status, text, verdict.headers, "text/html; charset=utf-8", verdict.note)
 
 
 def _remove_signature(head: RequestHead, name: bytes, token: str) -> None:

@@ -55,7 +55,8 @@ class RequestRecord:
     """One finished request: what request metrics, request logs and bills are made of.
 
     `status` is what the client was sent; 499 if it went away before it was sent anything. Bytes are of bodies
-    (of a tunnel: all). `queue_ns` is the wait for a slot and a connection, part of `latency_ns`.
+    (of a tunnel: all). `queue_ns` is the wait for a slot and a connection, part of `latency_ns`. `note`
+    says why the gateway refused it.
     """
 
     destination: Destination
@@ -66,6 +67,7 @@ class RequestRecord:
     latency_ns: int
     queue_ns: int
     remote_ip: str
+    note: str = ""
 
     @property
     def revision(self) -> str:

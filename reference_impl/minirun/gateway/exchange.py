@@ -107,6 +107,7 @@ class Exchange:
     _attempts = 0
     _answered = False
     _status = CLIENT_GONE
+    _note = ""
     _bytes_in = _bytes_out = _queue_ns = 0
     _keep_alive = _finished = _watches_idleness = False
     _trailers: Sequence[bytes] = ()
@@ -201,7 +202,7 @@ class Exchange:
             self._finish(False)
             self._client.abort()
             return
-        self._status = refusal.status
+        self._status, self._note = refusal.status, refusal.note
         keep_alive = self.received and refusal.status not in (400, 504)
         self._finish(self._client.refuse(refusal, self.head, keep_alive))
 
@@ -393,5 +394,14 @@ class Exchange:
             sizes, latency_ns = (self._bytes_in, self._bytes_out), now_ns - self._started_ns
             remote_ip, queue_ns = self._client.remote_ip, self._queue_ns
             observer.request_done(
-                RequestRecord(destination, self.head, self._status, *sizes, latency_ns, queue_ns, remote_ip)
+                RequestRecord(
+                    destination,
+                    self.head,
+                    self._status,
+                    *sizes,
+                    latency_ns,
+                    queue_ns,
+                    remote_ip,
+                    self._note,
+                )
             )

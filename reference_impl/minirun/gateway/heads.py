@@ -37,12 +37,16 @@ _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer of the gateway itself, instead of an instance's; `text` is one sentence, or a page."""
+    """An answer of the gateway itself, instead of an instance's; `text` is one sentence, or a page.
+
+    `note` is what the request's log entry says about it.
+    """
 
     status: int
     text: str
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = "text/plain; charset=utf-8"
+    note: str = ""
 
 
 class RefusedError(Exception):

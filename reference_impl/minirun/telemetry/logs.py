@@ -67,7 +67,7 @@ class LogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     @property
     def text(self) -> str:
         """What a person reads: the message, or the payload as JSON if it has none."""
-        if self.json_payload is None:
+        if self.json_payload is None or self.message:
             return self.message
         message = self.json_payload.get("message")
         return message if isinstance(message, str) else msgspec.json.encode(self.json_payload).decode()

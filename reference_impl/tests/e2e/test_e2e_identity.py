@@ -19,7 +19,7 @@ from liveplatform import Platform, free_port
 GCLOUD = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 SERVICES = "/apis/serving.knative.dev/v1/namespaces/demo/services"
 REGIONAL, GLOBAL = {"host": "us-central1-run.googleapis.com"}, {"host": "run.googleapis.com"}
-CREDENTIALS = {"host": "iamcredentials.googleapis.com"}
+LOGGING, CREDENTIALS = {"host": "logging.googleapis.com"}, {"host": "iamcredentials.googleapis.com"}
 INVOKER = "roles/run.invoker"
 ROBOT = "robot@demo.iam.gserviceaccount.com"
 MIRROR = '''
@@ -134,6 +134,11 @@ def test_who_shows_nothing_is_forbidden(cloud: Cloud, private: str) -> None:
     refused = cloud.get(private, path="/a?b=c")
     assert refused.status_code == 403
     assert "Your client does not have permission to get URL <code>/a</code> from this server." in refused.text
+    wanted = 'resource.labels.service_name = "private" AND severity = WARNING'
+    query = {"resourceNames": ["projects/demo"], "filter": wanted}
+    logged = cloud.platform.api.post("/v2/entries:list", json=query, headers=LOGGING).json()["entries"]
+    assert logged[0]["textPayload"].startswith("The request was not authenticated.")
+    assert logged[0]["httpRequest"]["status"] == 403
 
 
 @pytest.mark.parametrize("kind", ["garbage", "forged", "for somebody else", "an access token"])
