@@ -6,7 +6,7 @@ the regions themselves. gcloud polls with plain GETs, because no answer names an
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from minirun.api.google import answer, read_json
 from minirun.api.managed import DEFAULT_CALLER, Managed, find_place
-from minirun.api.requests import CALLER, Target, find_target
+from minirun.api.requests import CALLER, find_target
 from minirun.api.status import StatusError
 from minirun.model.regions import HOME_REGION, REGIONS, Place
 from minirun.model.resources import KINDS, Kind
@@ -35,12 +35,20 @@ def region_of(request: Request) -> str:
     return str(request.path_params.get("region", HOME_REGION))
 
 
+class Where(NamedTuple):
+    """What an address names; an empty name is the whole collection."""
+
+    place: Place
+    kind: Kind
+    name: str
+
+
 class CloudRunV1:
-    """The v1 addresses."""
+    """The v1 addresses: Knative's, and those under /v1/projects."""
 
     def __init__(self, managed: Managed) -> None:
         self._managed = managed
-        self._verbs: dict[tuple[str, bool], Callable[[Request, Target], Awaitable[Response]]] = {
+        self._verbs: dict[tuple[str, bool], Callable[[Request, Where], Awaitable[Response]]] = {
             ("GET", True): self._get,
             ("GET", False): self._list,
             ("POST", False): self._create,
@@ -50,64 +58,68 @@ class CloudRunV1:
         }
         regional = "/v1/projects/{project}/locations"
         self.routes = [
-            Route("/apis/{path:path}", self._object, methods=METHODS),
+            Route("/apis/{path:path}", self._knative, methods=METHODS),
             Route(regional, self._regions),
-            Route(regional + "/{location}/{plural}", self._list_everywhere),
             Route(regional + "/{location}/operations/{operation}:wait", self._wait, methods=["POST"]),
+            Route(regional + "/-/{plural}", self._list_everywhere),
+            Route(regional + "/{location}/{plural}", self._placed, methods=METHODS),
+            Route(regional + "/{location}/{plural}/{name}", self._placed, methods=METHODS),
         ]
 
-    async def _object(self, request: Request) -> Response:
+    async def _knative(self, request: Request) -> Response:
+        """/apis/GROUP/VERSION/namespaces/PROJECT/PLURAL[/NAME]; the host names the region."""
         target = find_target(request.url.path)
         if target is None or target.kind.group not in GROUPS or not target.namespace:
             raise StatusError(404, f"Cloud Run has no {request.url.path}")
-        verb = self._verbs.get((request.method, bool(target.name)))
+        place = find_place(target.namespace, region_of(request))
+        return await self._object(request, Where(place, target.kind, target.name))
+
+    async def _placed(self, request: Request) -> Response:
+        """/v1/projects/PROJECT/locations/REGION/PLURAL[/NAME]."""
+        parts = request.path_params
+        place = find_place(parts["project"], parts["location"])
+        return await self._object(request, Where(place, _kind(request), parts.get("name", "")))
+
+    async def _object(self, request: Request, where: Where) -> Response:
+        verb = self._verbs.get((request.method, bool(where.name)))
         if verb is None:
-            raise StatusError(400, f"{target.kind.plural} have no {request.method} at this address")
-        return await verb(request, target)
+            raise StatusError(400, f"{where.kind.plural} have no {request.method} at this address")
+        return await verb(request, where)
 
-    async def _get(self, request: Request, target: Target) -> Response:
-        return answer(await self._managed.get(*self._place_kind(request, target), target.name))
+    async def _get(self, request: Request, where: Where) -> Response:
+        return answer(await self._managed.get(*where))
 
-    async def _list(self, request: Request, target: Target) -> Response:
-        place, kind = self._place_kind(request, target)
-        return answer(await self._managed.list(place, kind, request.query_params))
+    async def _list(self, request: Request, where: Where) -> Response:
+        return answer(await self._managed.list(where.place, where.kind, request.query_params))
 
-    async def _create(self, request: Request, target: Target) -> Response:
-        place, kind = self._place_kind(request, target)
+    async def _create(self, request: Request, where: Where) -> Response:
+        document, tried = await read_json(request), _is_dry_run(request)
         created = await self._managed.create(
-            place, kind, await read_json(request), caller=caller_of(request), dry_run=_is_dry_run(request)
+            where.place, where.kind, document, caller=caller_of(request), dry_run=tried
         )
         return answer(created, 201)
 
-    async def _replace(self, request: Request, target: Target) -> Response:
-        place, kind = self._place_kind(request, target)
+    async def _replace(self, request: Request, where: Where) -> Response:
+        document, tried = await read_json(request), _is_dry_run(request)
+        return answer(await self._managed.replace(*where, document, caller=caller_of(request), dry_run=tried))
+
+    async def _act(self, request: Request, where: Where) -> Response:
+        name, _, action = where.name.partition(":")
         document = await read_json(request)
-        replaced = await self._managed.replace(
-            place, kind, target.name, document, caller=caller_of(request), dry_run=_is_dry_run(request)
+        return answer(
+            await self._managed.act(
+                where.place, where.kind, name, action, document, caller=caller_of(request)
+            )
         )
-        return answer(replaced)
 
-    async def _act(self, request: Request, target: Target) -> Response:
-        place, kind = self._place_kind(request, target)
-        name, _, action = target.name.partition(":")
-        document = await read_json(request)
-        return answer(await self._managed.act(place, kind, name, action, document, caller=caller_of(request)))
-
-    async def _delete(self, request: Request, target: Target) -> Response:
-        await self._managed.delete(*self._place_kind(request, target), target.name)
+    async def _delete(self, request: Request, where: Where) -> Response:
+        await self._managed.delete(*where)
         return answer(_DELETED)
 
-    def _place_kind(self, request: Request, target: Target) -> tuple[Place, Kind]:
-        return find_place(target.namespace or "", region_of(request)), target.kind
-
     async def _list_everywhere(self, request: Request) -> Response:
-        """A kind in one region or (`-`) in all."""
-        project, location = request.path_params["project"], request.path_params["location"]
-        kind = _BY_PLURAL.get(request.path_params["plural"])
-        if kind is None:
-            raise StatusError(404, f"Cloud Run has no {request.url.path}")
-        items: list[object] = []
-        for place in self._managed.places(project, location):
+        """A kind in all regions."""
+        kind, items = _kind(request), []
+        for place in self._managed.places(request.path_params["project"], "-"):
             items += (await self._managed.list(place, kind, request.query_params))["items"]
         head = {"apiVersion": kind.api_version, "kind": f"{kind.kind}List", "metadata": {}}
         return answer(head | {"items": items})
@@ -130,6 +142,14 @@ class CloudRunV1:
     async def _wait(self, request: Request) -> Response:
         """Objects here name no operation, so nothing is left to wait for; on a 404 gcloud asks for ever."""
         return answer({"name": request.url.path.removeprefix("/v1/").removesuffix(":wait"), "done": True})
+
+
+def _kind(request: Request) -> Kind:
+    """The kind that an address names. Raises StatusError (404)."""
+    found = _BY_PLURAL.get(request.path_params["plural"])
+    if found is None:
+        raise StatusError(404, f"Cloud Run has no {request.url.path}")
+    return found
 
 
 def _is_dry_run(request: Request) -> bool:

@@ -116,7 +116,10 @@ class CloudRunV2:
     async def get(self, name: str) -> Document:
         """One object."""
         parts = parse_name(name)
-        return self._shown(parts, await self._managed.get(parts.place, parts.row.kind, parts.name))
+        shown = self._shown(parts, await self._managed.get(parts.place, parts.row.kind, parts.name))
+        if "-" not in parts.path and shown["name"] != name:
+            raise StatusError(404, f"Resource '{name}' does not exist.")
+        return shown
 
     async def list(self, parent: str, collection: str, page_size: int = 0, page_token: str = "") -> Document:
         """One page of a collection of a location, or of what is below an object; `-` stands for all."""
@@ -292,6 +295,8 @@ def masked(old: Document, new: Document, mask: Iterable[str]) -> Document:
         place: Any = merged
         for name in parents:
             place = place.setdefault(name, {})
+            if not isinstance(place, dict):
+                raise _violation("updateMask", f"{field} goes through {name}, which is no object.")
         value = dig(new, (*parents, last))
         if value is None:
             place.pop(last, None)

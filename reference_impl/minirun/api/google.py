@@ -94,8 +94,17 @@ async def refused(request: Request, error: Exception) -> Response:
         what = f"{request.method} {request.headers.get('host', '')}{request.url.path}"
         error = StatusError(404, f"minirun has no {what}")
     assert isinstance(error, StatusError)
-    body = error_body(error)
-    return answer({"error": body}, canonical(error).http)
+    return refusal_response(error)
+
+
+def refusal_response(error: StatusError) -> Response:
+    """The answer to a refused request."""
+    return answer({"error": error_body(error)}, canonical(error).http)
+
+
+def is_google(host: str) -> bool:
+    """Whether a Host header is a name of one of Google's APIs."""
+    return host.partition(":")[0].lower().rstrip(".").endswith(".googleapis.com")
 
 
 async def read_json(request: Request) -> dict[str, object]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from minirun.api.google import is_google, refusal_response
 from minirun.api.requests import CALLER
 from minirun.api.status import StatusError, unsupported_media_type
 from minirun.identity.certificates import NAMES
@@ -60,8 +61,11 @@ class Guard:
         if shown.count(".") == 2 and (caller := self._caller(shown)) is not None:
             scope[CALLER] = caller
         refusal = self._refusal(scope, headers, shown)
-        app = self._app if refusal is None else refusal.response()
-        return await app(scope, receive, send)
+        if refusal is None:
+            return await self._app(scope, receive, send)
+        in_googles_form = is_google(headers.get("host", "")) or scope["path"].startswith("/v2/")
+        answered = refusal_response(refusal) if in_googles_form else refusal.response()
+        return await answered(scope, receive, send)
 
     def _refusal(self, scope: Scope, headers: Headers, shown: str) -> StatusError | None:
         """Why a request is refused, or None."""

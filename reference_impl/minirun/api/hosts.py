@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.routing import BaseRoute, Host, Mount
+from starlette.routing import BaseRoute, Host, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from minirun.api.cloud_logging import CloudLogging
@@ -33,7 +33,8 @@ def google_hosts(
 ) -> list[BaseRoute]:
     """The routes by host, and below every other host name those of the v2 API."""
     below_v2 = Mount("/v2", google_app([*iam.routes, *RestV2(v2).routes]))
-    run = google_app([below_v2, *CloudRunV1(managed).routes, Mount("/v1", google_app(iam.routes))])
+    policies = [Route(f"/v1{r.path}", r.endpoint, methods=r.methods) for r in iam.routes]
+    run = google_app([below_v2, *policies, *CloudRunV1(managed).routes])
     others = {
         "logging": CloudLogging(managed, logs).routes,
         "iamcredentials": tokens.impersonation,

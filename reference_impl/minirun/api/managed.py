@@ -19,6 +19,7 @@ from minirun.api.requests import CALLER, Target
 from minirun.api.status import StatusError
 from minirun.model.labels import CREATOR, LAST_MODIFIER, SERVICE
 from minirun.model.meta import Resource, with_meta
+from minirun.model.names import LABEL_1123, objections
 from minirun.model.profiles import PROFILE_LABEL
 from minirun.model.regions import REGIONS, Place, place_of
 from minirun.model.resources import KIND_OF, Kind, Namespace, Revision, Service
@@ -43,11 +44,14 @@ _HAPPY: Final = {"Execution": "Completed", "Task": "Completed"}
 
 
 def find_place(project: str, region: str) -> Place:
-    """Raises StatusError (404): there is no such region."""
+    """Raises StatusError: there is no such region (404), or no project can be called that (403)."""
     if region not in REGIONS:
         message = f"Location {region} is not found or access is unauthorized."
         raise StatusError(404, message)
-    return Place(project, region)
+    place = Place(project, region)
+    if objections(LABEL_1123, place.namespace):
+        raise StatusError(403, f"Permission denied on resource project {project}: no project has this name.")
+    return place
 
 
 class Managed:

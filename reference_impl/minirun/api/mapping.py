@@ -132,10 +132,16 @@ def enum(prefix: str, values: Mapping[int, tuple[str, str]]) -> Codec:
     by_name = {prefix + name: text for name, text in values.values()}
     by_number = {number: text for number, (_, text) in values.items()}
     by_text = {text.lower(): prefix + name for name, text in values.values()}
-    return Codec(
-        lambda said: by_number.get(said) if isinstance(said, int) else by_name.get(said),
-        lambda text: by_text.get(str(text).lower()),
-    )
+
+    def known(said: Any) -> str | None:
+        if said == 0 or str(said).endswith("UNSPECIFIED"):
+            return None
+        found = by_number.get(said) if isinstance(said, int) else by_name.get(said)
+        if found is None:
+            raise ValueError(f"{said} is none of {', '.join(by_name)}")
+        return found
+
+    return Codec(known, lambda text: by_text.get(str(text).lower()))
 
 
 def nested(table: Table) -> Codec:

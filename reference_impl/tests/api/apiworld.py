@@ -27,7 +27,7 @@ class Platform:
         clock = SystemClock()
         self.store = Store(clock)
         self.logs = LogStore(None, clock)
-        backend = Backend(
+        self.backend = Backend(
             self.store,
             self.logs,
             Images(folder),
@@ -36,7 +36,7 @@ class Platform:
             metrics=lambda: b"up 1\n",
             not_ready=str,
         )
-        self.api = API(backend)
+        self.api = API(self.backend)
         self.address = ""
         self.server: APIServer | None = None
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from apiworld import Platform
 
+from minirun.api.app import API
 from minirun.model.clock import SECOND_NS
 from minirun.model.meta import replace, with_meta
 from minirun.model.resources import Revision, Service
@@ -105,6 +106,17 @@ async def test_an_update_writes_back_what_it_read_and_changes_only_what_is_the_c
     assert (changed["metadata"]["generation"], changed["metadata"]["uid"]) == (2, read["metadata"]["uid"])
 
 
+async def test_the_addresses_by_project_and_location_have_the_same_verbs(client: httpx.AsyncClient) -> None:
+    placed = f"{GLOBAL}/v1/projects/demo/locations/europe-west1/services"
+    await post(client, placed, v1_service("there"))
+    read = (await client.get(f"{placed}/there")).json()
+    assert read["metadata"]["labels"]["cloud.googleapis.com/location"] == "europe-west1"
+    assert (await client.put(f"{placed}/there", json=read)).json()["metadata"]["generation"] == 1
+    assert [s["metadata"]["name"] for s in (await client.get(placed)).json()["items"]] == ["there"]
+    assert (await client.delete(f"{placed}/there")).json()["status"] == "Success"
+    assert (await client.get(f"{placed}/there")).status_code == 404
+
+
 async def test_dry_runs_are_checked_and_store_nothing(client: httpx.AsyncClient, store: Store) -> None:
     tried = await post(client, V1, v1_service(), dryRun="all")
     assert tried["spec"]["template"]["spec"]["timeoutSeconds"] == 300
@@ -135,6 +147,10 @@ def stored_revision(store: Store, name: str, service: str = "hello") -> None:
         ("POST", f"{V2}?serviceId=Bad_Name", {}, 400, "INVALID_ARGUMENT", "serviceId"),
         ("POST", f"{V2}?serviceId=x", {"template": 3}, 400, "INVALID_ARGUMENT", "wrong type"),
         ("POST", f"{V2}?serviceId=x", {"labels": {f"{RUN}a": "b"}}, 400, "INVALID_ARGUMENT", "system"),
+        ("POST", f"{V2}?serviceId=x", {"ingress": 9}, 400, "INVALID_ARGUMENT", "INGRESS_TRAFFIC_ALL"),
+        ("PATCH", f"{V2}/hello?updateMask=ingress.x", {}, 400, "INVALID_ARGUMENT", "updateMask"),
+        ("GET", f"{V2}/other/revisions/hello-00001", None, 404, "NOT_FOUND", "does not exist"),
+        ("POST", V1.replace("demo", "No_Project"), v1_service(), 403, "PERMISSION_DENIED", "No_Project"),
         ("GET", f"{V2}?pageToken=!", None, 400, "INVALID_ARGUMENT", "pageToken"),
         ("GET", "/v2/projects/demo/locations/us-central1/operations/x", None, 404, "NOT_FOUND", "Operation"),
         ("GET", f"{GLOBAL}/v1/nothing/here", None, 404, "NOT_FOUND", "minirun has no"),
@@ -374,6 +390,15 @@ async def test_logs_are_filtered_ordered_and_paged(silent: Platform, client: htt
     assert entry["resource"]["labels"]["location"] == "us-central1"
     rest = await post(client, LOGS, asked | {"pageToken": first["nextPageToken"], "pageSize": 5})
     assert [e["textPayload"] for e in rest["entries"]] == ["line 1"]
+
+
+async def test_who_has_not_the_token_is_told_so_in_googles_form(silent: Platform) -> None:
+    guarded = httpx.ASGITransport(API(silent.backend, token="secret").app)
+    async with httpx.AsyncClient(transport=guarded, base_url="http://127.0.0.1:8081") as stranger:
+        for url in (V1, V2):
+            error = (await stranger.get(url)).json()["error"]
+            assert (error["code"], error["status"]) == (401, "UNAUTHENTICATED")
+        assert (await stranger.get("/api/v1/namespaces")).json()["kind"] == "Status"
 
 
 async def test_a_target_in_absolute_form_and_an_unknown_wait_are_answered(client: httpx.AsyncClient) -> None:
