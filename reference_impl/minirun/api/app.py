@@ -104,7 +104,7 @@ class API:
             Route("/apis/minirun.dev/v1/namespaces/{namespace}/logentries", logs.entries),
             Route("/{path:path}", self._resource, methods=METHODS),
         ]
-        app = Starlette(routes=routes, exception_handlers={StatusError: _refused})
+        app = Starlette(routes=routes, exception_handlers={StatusError: _refused, RecursionError: _too_deep})
         self.app: ASGIApp = Guard(origin_form(app), token, hosts, keyring.caller)
 
     def close(self) -> None:
@@ -142,6 +142,10 @@ class API:
 async def _review(request: Request, kind: Kind) -> Response:
     document, _ = await read_document(request)
     return json_response(msgspec.json.encode(answer(kind, document, caller(request))), 201)
+
+
+async def _too_deep(request: Request, error: Exception) -> Response:
+    return StatusError(400, "the body is nested too deeply to be an object of any kind").response()
 
 
 async def _refused(request: Request, error: Exception) -> Response:

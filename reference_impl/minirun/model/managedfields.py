@@ -20,6 +20,7 @@ Fields = frozenset[Path]
 
 APPLY, UPDATE = "Apply", "Update"
 MAX_UPDATERS: Final = 10  # beyond it the oldest become one, as in kube-apiserver
+MAX_DEPTH: Final = 64  # of a field that a client says somebody owns
 OLDEST_UPDATERS: Final = "ancient-changes"
 ATOMIC_MAPS: Final = ("nodeSelector", "selector")
 _SYSTEM_METADATA: Final = frozenset(
@@ -246,6 +247,8 @@ def _format(fields: Fields) -> dict[str, object]:
 
 
 def _parse(tree: dict[str, object], path: Path) -> Iterator[Path]:
+    if len(path) > MAX_DEPTH:
+        raise ValueError("FieldsV1 is nested more deeply than any object")
     if path and (not tree or "." in tree):
         yield path
     for step, under in tree.items():

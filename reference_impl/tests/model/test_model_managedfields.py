@@ -64,7 +64,7 @@ def apply(
 def content(document: dict[str, Any]) -> dict[str, Any]:
     """With lists that have an identity in one order."""
     spec, metadata = document.get("spec", {}), document.get("metadata", {})
-    spec = {k: sorted(v, key=str) if k == "volumes" else v for k, v in spec.items()}
+    spec = {k: sorted(v, key=lambda each: each["name"]) if k == "volumes" else v for k, v in spec.items()}
     return {
         "spec": spec,
         "metadata": {k: sorted(v) if isinstance(v, list) else v for k, v in metadata.items()},
