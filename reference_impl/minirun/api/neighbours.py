@@ -2,9 +2,10 @@
 
 Every API counts as enabled and every project as there. Service accounts are the ordinary objects of that
 kind, named by what stands before the `@`. Scheduler and Tasks are not here yet and say so. Counterparts:
-serviceusage, cloudresourcemanager, iam, cloudscheduler and cloudtasks on googleapis.com.
+serviceusage, cloudresourcemanager, container, iam, cloudscheduler and cloudtasks on googleapis.com.
 """
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -13,12 +14,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from minirun.api.google import answer, read_json
+from minirun.api.google import answer, failed_precondition, read_json
 from minirun.api.managed import Managed
 from minirun.api.status import StatusError
+from minirun.identity.account import AUTHORITY_SECRET
 from minirun.model.meta import with_meta
 from minirun.model.regions import HOME_REGION, Place, project_number
-from minirun.model.resources import ServiceAccount
+from minirun.model.resources import Secret, ServiceAccount
+from minirun.model.settings import SYSTEM_NAMESPACE
 
 ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
 _ALL: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -106,6 +109,27 @@ def _account(project: str, account: ServiceAccount) -> dict[str, object]:
     }
 
 
+def _cluster(managed: Managed) -> BaseRoute:
+    """This platform as a GKE cluster, for `gcloud run --platform gke`: any name at any location."""
+
+    async def get(request: Request) -> Response:
+        authority = managed.store.find(Secret, SYSTEM_NAMESPACE, AUTHORITY_SECRET)
+        if authority is None:
+            raise failed_precondition("a cluster is reached with TLS: start minirun up --tls HOST:PORT")
+        certificate = base64.b64encode(authority.data["tls.crt"]).decode()
+        return answer(
+            {
+                "name": request.path_params["cluster"],
+                "location": request.path_params["location"],
+                "status": "RUNNING",
+                "endpoint": "127.0.0.1",
+                "masterAuth": {"clusterCaCertificate": certificate},
+            }
+        )
+
+    return Route("/v1/projects/{project}/{places:str}/{location}/clusters/{cluster}", get)
+
+
 def _not_here(api: str) -> BaseRoute:
     async def refuse(request: Request) -> Response:
         text = f"minirun has no {api} yet: it serves Cloud Run, its logs and IAM; call your service directly."
@@ -124,6 +148,7 @@ def neighbours(managed: Managed) -> Mapping[str, Sequence[BaseRoute]]:
             Route(service, _service),
         ],
         "cloudresourcemanager": [Route("/v1/projects/{project}", _describe_project)],
+        "container": [_cluster(managed)],
         "iam": Accounts(managed).routes,
         "cloudscheduler": [_not_here("Cloud Scheduler")],
         "cloudtasks": [_not_here("Cloud Tasks")],

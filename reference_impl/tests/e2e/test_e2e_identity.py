@@ -297,7 +297,9 @@ def test_minirun_gcloud_grants_calls_and_takes_back(cloud: Cloud, own_configurat
 
 @GCLOUD
 @pytest.mark.usefixtures("own_configuration")
-def test_gcloud_deploys_to_the_kubernetes_platform_through_the_tunnel(cloud: Cloud, kubeconfig: Path) -> None:
-    there = ("--platform=kubernetes", f"--kubeconfig={kubeconfig}")
-    cloud.platform.minirun("gcloud", "run", "deploy", "onk8s", "--image=hello", *there)
+def test_gcloud_finds_a_cluster_here_by_kubeconfig_and_as_gke(cloud: Cloud, kubeconfig: Path) -> None:
+    run = partial(cloud.platform.minirun, "gcloud", "run")
+    run("deploy", "onk8s", "--image=hello", "--platform=kubernetes", f"--kubeconfig={kubeconfig}")
     assert cloud.platform.get("onk8s").text == "Hello World!\n"
+    gke = ("--platform=gke", "--cluster=any", "--cluster-location=us-central1-a")
+    assert run("services", "list", *gke, "--format=value(metadata.name)").stdout.split() == ["onk8s"]
