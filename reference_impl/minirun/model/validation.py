@@ -46,6 +46,7 @@ from minirun.model.resources import (
     RevisionTemplate,
     Route,
     Service,
+    TaskSpec,
     TrafficTarget,
 )
 from minirun.model.settings import INT32_MAX, SIDECAR_PROBES, DefaultsSettings
@@ -58,6 +59,7 @@ JOB_ENV: Final = tuple(
     f"CLOUD_RUN_{name}" for name in ("JOB", "EXECUTION", "TASK_INDEX", "TASK_ATTEMPT", "TASK_COUNT")
 )
 JOB_NAME: Final = LABEL_1035._replace(longest=49)  # so that its Executions and Tasks find names
+CPU_THROTTLING: Final = "run.googleapis.com/cpu-throttling"
 MAX_TASKS: Final = 10_000
 MAX_RETRIES: Final = 10
 MAX_TASK_TIMEOUT_SECONDS: Final = 86_400
@@ -162,7 +164,7 @@ def _resource(new: Resource, old: Resource | None, rules: Rules) -> Errors:
     if isinstance(new, (Service, Route)):
         yield from _traffic(new.spec.traffic, within_service=isinstance(new, Service))
     if isinstance(new, Job):
-        yield from _job(new)
+        yield from _job(new, rules)
     if isinstance(new, DomainMapping):
         yield from _domain_mapping(new)
     if isinstance(new, Revision):
@@ -406,7 +408,7 @@ def _readiness(probe: Probe, path: str) -> Errors:
 # --- jobs ----------------------------------------------------------------------------------------------
 
 
-def _job(job: Job) -> Errors:
+def _job(job: Job, rules: Rules) -> Errors:
     """Cloud Run's limits of a Job (run/docs/quotas, run/docs/create-jobs)."""
     name, template = job.metadata.name, job.spec.template
     for wrong in objections(JOB_NAME, name) if name else ():
@@ -429,15 +431,30 @@ def _job(job: Job) -> Errors:
             yield invalid(value, field_name, "it is a whole number of seconds")
         elif value is not None and not low <= int(value) <= high:
             yield out_of_bounds(value, low, high, field_name)
+    yield from _task(task, here, rules)
+
+
+def _task(task: TaskSpec, path: str, rules: Rules) -> Errors:
+    """What a task may run: containers that serve nothing, and that have their CPU all the time."""
     if not task.containers:
-        yield missing(f"{here}.containers")
+        yield missing(f"{path}.containers")
+    as_revision = RevisionSpec(
+        containers=task.containers,
+        volumes=task.volumes,
+        node_selector=task.node_selector,
+        container_concurrency=1,
+    )
+    always_on = ObjectMeta(annotations={CPU_THROTTLING: "false"})
+    yield from check_pod(as_revision, path)
+    for error in rules.check_template(RevisionTemplate(metadata=always_on, spec=as_revision)):
+        yield error._replace(paths=tuple(p.replace("spec.template.spec", path, 1) for p in error.paths))
     for index, container in enumerate(task.containers):
-        yield from _container(container, f"{here}.containers[{index}]", serving=False)
+        yield from _container(container, f"{path}.containers[{index}]", serving=False)
         reserved = [variable.name for variable in container.env if variable.name in JOB_ENV]
         if reserved:
             details = "These values are automatically set by the system."
             message = f"The following reserved env names were provided: {', '.join(reserved)}"
-            yield FieldError(message, (f"{here}.containers[{index}].env",), details)
+            yield FieldError(message, (f"{path}.containers[{index}].env",), details)
 
 
 # --- traffic -------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from minirun.telemetry.logs import LogEntry
 
 V1 = "http://us-central1-run.googleapis.com/apis/run.googleapis.com/v1/namespaces/demo/jobs"
 KUBERNETES = "/apis/run.googleapis.com/v1/namespaces/default/jobs"
+MOUNT = {"name": "v", "mountPath": "/v"}
 RUN = "run.googleapis.com/"
 
 
@@ -52,6 +53,16 @@ async def test_a_job_gets_cloud_runs_defaults_and_its_creator(client: httpx.Asyn
         (v1_job(task={"timeoutSeconds": "86401"}), "timeoutSeconds", "expected 1 <= 86401 <= 86400"),
         (v1_job(task={"timeoutSeconds": "1h"}), "timeoutSeconds", "invalid value: 1h"),
         (v1_job(task={"containers": []}), "spec.containers", "missing field(s)"),
+        (
+            v1_job(task={"containers": [{"image": "job", "resources": {"limits": {"memory": "8Gi"}}}]}),
+            "spec.template.spec.containers.resources.limits.memory",
+            "Invalid value specified for memory",
+        ),
+        (
+            v1_job(task={"containers": [{"image": "job", "volumeMounts": [MOUNT]}]}),
+            "volumeMounts[0].name",
+            "volumeMount has no matching volume",
+        ),
         (v1_job("n" * 50), "metadata.name", "must be no more than 49 characters"),
         (
             v1_job(task={"containers": [{"image": "job", "env": [{"name": "CLOUD_RUN_JOB"}]}]}),
