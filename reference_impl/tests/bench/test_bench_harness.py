@@ -57,8 +57,10 @@ def test_a_workload_meets_its_threshold_only_with_every_answer_in_the_range(
     found: LoadResult, met: bool
 ) -> None:
     result = Result("probe", "a probe")
-    tell(result, "probe", found, 110, 1000, "")
-    assert [verdict.met for verdict in result.verdicts] == [met]
+    tell(result, "probe", found, 110, 1000, "", why="that is why")
+    (verdict,) = result.verdicts
+    assert verdict.met == met
+    assert ("that is why" in verdict.measured) == (not met)
 
 
 async def breaks(scale: Scale) -> Result:
