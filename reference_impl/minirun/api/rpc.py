@@ -16,7 +16,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, json_format
 from google.protobuf.message import Message
 
-from minirun.api.cloudrun_v2 import CloudRunV2, paged, parse_name
+from minirun.api.cloudrun_v2 import COLLECTIONS, CloudRunV2, paged, parse_name
 from minirun.api.google import canonical, error_body
 from minirun.api.iam import IAM
 from minirun.api.managed import Document
@@ -39,15 +39,52 @@ def _mask(request: Document) -> list[str]:
     return [path for path in request.get("updateMask", "").split(",") if path]
 
 
+Call = Callable[[Document], Awaitable[Document]]
+
+
 def methods(api: CloudRunV2) -> dict[str, Method]:
-    """All methods by their full names."""
+    """All methods by their full names: what the client library has messages for."""
+    found = _operation_methods(api)
+    for path, row in COLLECTIONS.items():
+        kind, plural = row.message, path.rpartition("/")[2]
+        operation, reads = operations_pb2.Operation, _reads(api, plural)
+        calls: dict[str, tuple[Call, type[Message]]] = {
+            f"Get{kind}": (reads[0], _message(kind)),
+            f"List{kind}s": (reads[1], _message(f"List{kind}sResponse")),
+        } | {verb + kind: (call, operation) for verb, call in _writes(api, plural, kind.lower()).items()}
+        for verb, (call, answer) in calls.items():
+            if hasattr(run_v2, f"{verb}Request"):
+                method = Method(_message(f"{verb}Request"), answer, call)
+                found[f"/google.cloud.run.v2.{kind}s/{verb}"] = method
+    return found
+
+
+def _message(name: str) -> type[Message]:
+    """Protobuf's own class of a message of the client library, which may have none: Empty."""
+    wrapper = getattr(run_v2, name, None)
+    found: type[Message] = wrapper.pb() if wrapper else empty_pb2.Empty
+    return found
+
+
+def _reads(api: CloudRunV2, plural: str) -> tuple[Call, Call]:
+    async def get(r: Document) -> Document:
+        return await api.get(r["name"])
+
+    async def listed(r: Document) -> Document:
+        return await api.list(r["parent"], plural, r.get("pageSize", 0), r.get("pageToken", ""))
+
+    return get, listed
+
+
+def _writes(api: CloudRunV2, plural: str, field: str) -> dict[str, Call]:
+    """Verbs that answer with an operation; `field` of a request has the object."""
 
     async def create(r: Document) -> Document:
-        body, tried = r.get("service", {}), r.get("validateOnly", False)
-        return await api.create(r["parent"], "services", r.get("serviceId", ""), body, validate_only=tried)
+        body, tried = r.get(field, {}), r.get("validateOnly", False)
+        return await api.create(r["parent"], plural, r.get(f"{field}Id", ""), body, validate_only=tried)
 
     async def update(r: Document) -> Document:
-        body = r.get("service", {})
+        body = r.get(field, {})
         return await api.update(
             body.get("name", ""),
             body,
@@ -59,28 +96,15 @@ def methods(api: CloudRunV2) -> dict[str, Method]:
     async def delete(r: Document) -> Document:
         return await api.delete(r["name"], etag=r.get("etag", ""), validate_only=r.get("validateOnly", False))
 
-    async def get(r: Document) -> Document:
-        return await api.get(r["name"])
+    def act(action: str) -> Call:
+        return lambda r: api.act(r["name"], action, r)
 
-    def listed(collection: str) -> Callable[[Document], Awaitable[Document]]:
-        return lambda r: api.list(r["parent"], collection, r.get("pageSize", 0), r.get("pageToken", ""))
-
-    services, revisions = "/google.cloud.run.v2.Services/", "/google.cloud.run.v2.Revisions/"
-    operation, v2 = operations_pb2.Operation, run_v2
     return {
-        f"{services}CreateService": Method(v2.CreateServiceRequest.pb(), operation, create),
-        f"{services}GetService": Method(v2.GetServiceRequest.pb(), v2.Service.pb(), get),
-        f"{services}ListServices": Method(
-            v2.ListServicesRequest.pb(), v2.ListServicesResponse.pb(), listed("services")
-        ),
-        f"{services}UpdateService": Method(v2.UpdateServiceRequest.pb(), operation, update),
-        f"{services}DeleteService": Method(v2.DeleteServiceRequest.pb(), operation, delete),
-        f"{revisions}GetRevision": Method(v2.GetRevisionRequest.pb(), v2.Revision.pb(), get),
-        f"{revisions}ListRevisions": Method(
-            v2.ListRevisionsRequest.pb(), v2.ListRevisionsResponse.pb(), listed("revisions")
-        ),
-        f"{revisions}DeleteRevision": Method(v2.DeleteRevisionRequest.pb(), operation, delete),
-        **_operation_methods(api),
+        "Create": create,
+        "Update": update,
+        "Delete": delete,
+        "Run": act("run"),
+        "Cancel": act("cancel"),
     }
 
 

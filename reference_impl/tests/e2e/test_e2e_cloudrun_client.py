@@ -20,8 +20,11 @@ from liveplatform import Platform, free_port
 with warnings.catch_warnings():  # of the client's own generated code
     warnings.simplefilter("ignore")
     from google.cloud import run_v2
+    from google.cloud.run_v2.services.executions.transports import ExecutionsGrpcTransport
+    from google.cloud.run_v2.services.jobs.transports import JobsGrpcTransport
     from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
     from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+    from google.cloud.run_v2.services.tasks.transports import TasksGrpcTransport
 
 PARENT = "projects/demo/locations/us-central1"
 KUBERNETES = "/apis/serving.knative.dev/v1/namespaces/demo/services"
@@ -53,14 +56,20 @@ class Clients:
             self.channel = grpc.insecure_channel(f"127.0.0.1:{grpc_port}")
             self.services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=self.channel))
             self.revisions = run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=self.channel))
+            self.jobs = run_v2.JobsClient(transport=JobsGrpcTransport(channel=self.channel))
+            self.executions = run_v2.ExecutionsClient(transport=ExecutionsGrpcTransport(channel=self.channel))
+            self.tasks = run_v2.TasksClient(transport=TasksGrpcTransport(channel=self.channel))
             return
         options = ClientOptions(api_endpoint=f"http://127.0.0.1:{api_port}")
         how: Any = {"transport": "rest", "credentials": AnonymousCredentials(), "client_options": options}
         self.services = run_v2.ServicesClient(**how)
         self.revisions = run_v2.RevisionsClient(**how)
+        self.jobs = run_v2.JobsClient(**how)
+        self.executions = run_v2.ExecutionsClient(**how)
+        self.tasks = run_v2.TasksClient(**how)
 
     def close(self) -> None:
-        for client in (self.services, self.revisions):
+        for client in (self.services, self.revisions, self.jobs, self.executions, self.tasks):
             client.transport.close()
 
 
@@ -219,45 +228,41 @@ def test_operations_answer_after_a_restart_until_they_are_deleted(platform: Plat
     assert platform.api.get(f"/v2/{name}").status_code == 404
 
 
-@pytest.fixture(scope="module")
-def rest(platform: Platform) -> dict[str, Any]:
-    """How to make a client over REST."""
-    options = ClientOptions(api_endpoint=f"http://127.0.0.1:{platform.api_port}")
-    return {"transport": "rest", "credentials": AnonymousCredentials(), "client_options": options}
-
-
 def a_job(**template: Any) -> run_v2.Job:
     container = run_v2.Container(image="job", env=[run_v2.EnvVar(name="NUMBERS", value="1000")])
     task = run_v2.TaskTemplate(containers=[container], max_retries=0, timeout={"seconds": 60})
     return run_v2.Job(template=run_v2.ExecutionTemplate(template=task, **template), labels={"team": "x"})
 
 
-def test_a_job_is_made_run_and_read_down_to_its_tasks(rest: dict[str, Any], platform: Platform) -> None:
-    jobs, executions, tasks = (
-        kind(**rest) for kind in (run_v2.JobsClient, run_v2.ExecutionsClient, run_v2.TasksClient)
+def test_a_job_is_made_run_and_read_down_to_its_tasks(clients: Clients, platform: Platform) -> None:
+    jobs, executions, tasks, own = (
+        clients.jobs,
+        clients.executions,
+        clients.tasks,
+        f"sums-{clients.transport}",
     )
-    made = jobs.create_job(parent=PARENT, job=a_job(task_count=2), job_id="sums").result(timeout=30)
-    assert made.name == f"{PARENT}/jobs/sums"
+    made = jobs.create_job(parent=PARENT, job=a_job(task_count=2), job_id=own).result(timeout=30)
+    assert made.name == f"{PARENT}/jobs/{own}"
     assert made.terminal_condition.state == run_v2.Condition.State.CONDITION_SUCCEEDED
     assert (made.template.task_count, made.template.template.max_retries) == (2, 0)
     assert made.template.template.timeout.total_seconds() == 60
 
     execution = jobs.run_job(name=made.name).result(timeout=30)
-    assert (execution.succeeded_count, execution.job) == (2, "sums")
+    assert (execution.succeeded_count, execution.job) == (2, own)
     assert execution.completion_time >= execution.start_time
     assert [e.name for e in executions.list_executions(parent=made.name)] == [execution.name]
     found = list(tasks.list_tasks(parent=execution.name))
     assert sorted(task.index for task in found) == [0, 1]
     assert tasks.get_task(name=found[0].name).last_attempt_result.exit_code == 0
-    stored = platform.api.get("/apis/run.googleapis.com/v1/namespaces/demo/jobs/sums").json()
+    stored = platform.api.get(f"/apis/run.googleapis.com/v1/namespaces/demo/jobs/{own}").json()
     assert stored["spec"]["template"]["spec"]["template"]["spec"]["maxRetries"] == 0
     latest = jobs.get_job(name=made.name).latest_created_execution
     assert latest.name == execution.name
     assert latest.completion_status == run_v2.ExecutionReference.CompletionStatus.EXECUTION_SUCCEEDED
 
 
-def test_runs_are_overridden_fail_are_cancelled_and_deleted(rest: dict[str, Any]) -> None:
-    jobs, executions = run_v2.JobsClient(**rest), run_v2.ExecutionsClient(**rest)
+def test_runs_are_overridden_fail_are_cancelled_and_deleted(clients: Clients) -> None:
+    jobs, executions = clients.jobs, clients.executions
     job = jobs.create_job(parent=PARENT, job=a_job(), job_id="odd").result(timeout=30)
     overrides = run_v2.RunJobRequest.Overrides
     failing = overrides.ContainerOverride(env=[run_v2.EnvVar(name="FAIL", value="3")])
