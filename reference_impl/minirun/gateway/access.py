@@ -9,22 +9,12 @@ before a request reaches a container; under the knative profile everybody may, a
 import json
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from minirun.gateway.base import Admit
 from minirun.gateway.heads import Refusal, RequestHead
-from minirun.identity.account import OWNER
-from minirun.identity.invoker import (
-    ANONYMOUS,
-    NO_INVOKER,
-    OUTSIDE,
-    UNVERIFIED,
-    Verdict,
-    bearer,
-    is_public,
-    may_invoke,
-    page,
-)
+from minirun.identity.invoker import OUTSIDE, Verdict, bearer, decide, is_public, page
 from minirun.identity.keys import BadTokenError
 from minirun.identity.tokens import GCLOUD, Issuer
 from minirun.model.meta import Resource
@@ -74,17 +64,17 @@ class Access:
     def _judge(self, head: RequestHead, rules: "Rules") -> Verdict | None:
         name = next((name for name in TOKEN_HEADERS if name in head.read), b"")
         token = bearer(head.read[name][0].decode("latin-1")) if name else ""
-        if not token:
-            return ANONYMOUS
+        verdict = decide(rules.bindings, token, partial(self._email_of, rules))
+        if verdict is None:
+            _remove_signature(head, name, token)
+        return verdict
+
+    def _email_of(self, rules: "Rules", token: str) -> str:
         try:
-            email = self._issuer().email_of(token, rules.audiences)
+            return self._issuer().email_of(token, rules.audiences)
         except BadTokenError as error:
             log.info("a token was refused: %s", error)
-            return UNVERIFIED
-        if email != OWNER and not may_invoke(rules.bindings, email):
-            return NO_INVOKER
-        _remove_signature(head, name, token)
-        return None
+            raise
 
 
 class Rules:

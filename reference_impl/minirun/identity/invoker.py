@@ -4,10 +4,12 @@ A caller shows an ID token or nothing. The policy's members of a role that may i
 Source: Cloud Run's documentation on authentication and its troubleshooting page.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from typing import Final, NamedTuple
 
+from minirun.identity.account import OWNER
+from minirun.identity.keys import BadTokenError
 from minirun.model.resources import Binding
 
 ALL_USERS, ALL_AUTHENTICATED = "allUsers", "allAuthenticatedUsers"
@@ -61,6 +63,25 @@ OUTSIDE: Final = Verdict(
     "The requested URL was not found on this server.",
     "The request came from outside, and the service's ingress setting admits none from there.",
 )
+
+
+def decide(bindings: Sequence[Binding], token: str, email_of: Callable[[str], str]) -> Verdict | None:
+    """Whether a caller may invoke: None, or what it is told. The owner of the project always may.
+
+    Args:
+        bindings: the policy of the Service.
+        token: what the caller shows; empty for nothing.
+        email_of: gives whose a token for this Service is, or raises BadTokenError.
+    """
+    if is_public(bindings):
+        return None
+    if not token:
+        return ANONYMOUS
+    try:
+        email = email_of(token)
+    except BadTokenError:
+        return UNVERIFIED
+    return None if email == OWNER or may_invoke(bindings, email) else NO_INVOKER
 
 
 def is_public(bindings: Iterable[Binding]) -> bool:

@@ -266,13 +266,13 @@ def test_a_tunnel_to_kubernetes_ends_at_our_own_tls_port(cloud: Cloud, kubeconfi
 
 
 @pytest.fixture
-def own_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_configuration(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's configuration of gcloud, which nobody else may touch."""
     own = tmp_path / "own"
     own.mkdir()
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(own))
     monkeypatch.setenv("CLOUDSDK_CORE_PROJECT", "not-this-one")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_DATA_HOME", str(cloud.platform.data_dir.parent / "share"))
     return own
 
 

@@ -2,7 +2,19 @@
 
 import pytest
 
-from minirun.identity.invoker import ANONYMOUS, bearer, is_public, may_invoke, page
+from minirun.identity.account import OWNER
+from minirun.identity.invoker import (
+    ANONYMOUS,
+    NO_INVOKER,
+    UNVERIFIED,
+    Verdict,
+    bearer,
+    decide,
+    is_public,
+    may_invoke,
+    page,
+)
+from minirun.identity.keys import BadTokenError
 from minirun.model.resources import Binding
 
 INVOKER = "roles/run.invoker"
@@ -24,6 +36,35 @@ INVOKER = "roles/run.invoker"
 )
 def test_members_of_an_invoking_role_get_in(role: str, member: str, may: bool) -> None:
     assert may_invoke([Binding(role, [member])], "a@b.c") is may
+
+
+def email_of(token: str) -> str:
+    """Tokens of a test: GOOD:EMAIL is one of EMAIL."""
+    kind, _, email = token.partition(":")
+    if kind != "GOOD":
+        raise BadTokenError(token)
+    return email
+
+
+@pytest.mark.parametrize(
+    ("members", "token", "verdict"),
+    [
+        ([], "", ANONYMOUS),
+        ([], "BAD", UNVERIFIED),
+        ([], "GOOD:a@b.c", NO_INVOKER),
+        ([], f"GOOD:{OWNER}", None),
+        (["user:a@b.c"], "", ANONYMOUS),
+        (["user:a@b.c"], "BAD", UNVERIFIED),
+        (["user:a@b.c"], "GOOD:a@b.c", None),
+        (["allAuthenticatedUsers"], "", ANONYMOUS),
+        (["allAuthenticatedUsers"], "BAD", UNVERIFIED),
+        (["allAuthenticatedUsers"], "GOOD:a@b.c", None),
+        (["allUsers"], "", None),
+        (["allUsers"], "BAD", None),
+    ],
+)
+def test_the_policy_and_what_is_shown_decide(members: list[str], token: str, verdict: Verdict | None) -> None:
+    assert decide([Binding(INVOKER, members)], token, email_of) is verdict
 
 
 def test_nobody_gets_in_by_an_empty_policy() -> None:
