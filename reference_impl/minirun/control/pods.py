@@ -53,6 +53,15 @@ def serving_container(pod: Pod) -> Container:
     return next((c for c in pod.spec.containers if c.ports), pod.spec.containers[0])
 
 
+def port_of(pod: Pod, container: Container) -> int:
+    """Where a container listens: at its port, or, a sidecar, where its variable PORT says; 0 is unknown."""
+    if container.ports:
+        return container.ports[0].container_port
+    said = next((variable.value for variable in container.env if variable.name == "PORT"), "")
+    sidecar = container is not serving_container(pod)
+    return int(said) if sidecar and said.isdecimal() and len(said) <= 5 else 0
+
+
 def start_order(pod: Pod) -> dict[str, list[str]]:
     """Which containers each of them waits for; none where the annotation that says so can't be read."""
     try:
@@ -102,7 +111,10 @@ def make_instance_spec(pod: Pod, container: Container, progress_deadline_ns: int
     """
     meta = pod.metadata
     limits = container.resources.limits if container.resources else {}
-    port = container.ports[0].container_port if container.ports else 0
+    port, others = (
+        port_of(pod, container),
+        (c for c in pod.spec.containers if c is not serving_container(pod)),
+    )
     if PROGRESS_DEADLINE in meta.annotations:
         progress_deadline_ns = parse_duration(meta.annotations[PROGRESS_DEADLINE])
     return InstanceSpec(
@@ -119,6 +131,7 @@ def make_instance_spec(pod: Pod, container: Container, progress_deadline_ns: int
         args=tuple(container.args),
         mounts=tuple(Mount(m.mount_path, m.name, m.sub_path) for m in container.volume_mounts),
         port=port,
+        sidecar_ports=tuple(filter(None, (port_of(pod, other) for other in others))),
         working_dir=container.working_dir,
         memory_limit_bytes=whole(limits["memory"]) if "memory" in limits else None,
         readiness=make_probe(container.readiness_probe, port, period_seconds=0),

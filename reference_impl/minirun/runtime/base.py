@@ -74,13 +74,12 @@ class InstanceSpec:
     """All that a runtime needs to know of an instance. `name` is the Pod's; `image` is `name@sha256:...`.
 
     `port` is the declared container port, 0 if none; where instances share the host's ports (the process
-    runtime) a free one is chosen in its place. Command and arguments replace the image's, and name
-    variables as `$(NAME)`, as in Kubernetes.
-    `container` is the name of one container of several; all have the same `uid` and share loopback. A
-    `sidecar` is one that requests do not go to: it gets no port, and without a readiness probe it is ready
-    as soon as it runs. An instance that `runs_once` serves nothing: it gets no port and no probes, and it is
-    over when its container ends, or after `active_deadline_seconds`. `log_labels` go on each entry of its
-    log.
+    runtime) a free one is chosen in its place. Command and arguments replace the image's, and name variables
+    as `$(NAME)`, as in Kubernetes. `container` is the name of one container of several; all have the same
+    `uid` and share loopback. A `sidecar` is one that requests do not go to: its `port` is what its variable
+    PORT says, and without a readiness probe it is ready as soon as it runs. `sidecar_ports` are those of all
+    sidecars. An instance that `runs_once` serves nothing: it gets no port and no probes, and it is over when
+    its container ends, or after `active_deadline_seconds`. `log_labels` go on each entry of its log.
     """
 
     namespace: str
@@ -98,6 +97,7 @@ class InstanceSpec:
     volumes: tuple[Volume, ...] = ()
     mounts: tuple[Mount, ...] = ()
     port: int = 0
+    sidecar_ports: tuple[int, ...] = ()
     working_dir: str = ""
     memory_limit_bytes: int | None = None
     readiness: Probe | None = None

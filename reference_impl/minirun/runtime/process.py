@@ -5,9 +5,8 @@ own for HOME and TMPDIR; nothing of the platform's leaks in. A memory limit is k
 memory of the group: RLIMIT_AS would count address space that is never used, which breaks threads and many
 libraries. A CPU limit is not kept, as that takes a cgroup, and so root: it only counts where instances are
 placed and billed. Every process carries a mark by which a later platform on the same data finds what is left
-over. Not a sandbox: apps run as the platform's user, and all share the machine's ports, so that a sidecar
-that listens on a fixed port can run in one instance at a time only. Volumes: see `mounts.py`. Counterpart:
-kubelet with containerd; Cloud Run's container contract.
+over. Not a sandbox: apps run as the platform's user, share the machine's ports (`ports.py`) and see volumes
+elsewhere (`mounts.py`). Counterpart: kubelet with containerd; Cloud Run's container contract.
 """
 
 import asyncio
@@ -15,10 +14,9 @@ import hashlib
 import itertools
 import os
 import shutil
-import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
@@ -30,11 +28,10 @@ from minirun.model.expansion import expand
 from minirun.runtime.base import Bundle, InstanceSpec, Log, StartError
 from minirun.runtime.child import Child
 from minirun.runtime.mounts import VARIABLE, lay_out
+from minirun.runtime.ports import Ports, redirect
 from minirun.runtime.warm import INTERPRETERS, WarmPool
 
 MARK = "MINIRUN_INSTANCE"
-PORTS = range(20_000, 32_000)
-"""Below the ports that Linux (from 32768), macOS and Windows (49152) give to outgoing connections."""
 LEADER_WATCH_SECONDS = 0.05
 GROUP_WATCH_TURNS = 10
 LEFTOVER_LOOKS = 100
@@ -45,10 +42,10 @@ def contract_env(spec: InstanceSpec, port: int) -> dict[str, str]:
 
     An instance that runs once brings its own; nothing is to listen on a port there.
     """
+    told = {"PORT": str(port)} if port else {}
     if spec.runs_once:
-        return {}
-    return {
-        **({"PORT": str(port)} if port else {}),
+        return told
+    return told | {
         "K_SERVICE": spec.service,
         "K_CONFIGURATION": spec.configuration,
         "K_REVISION": spec.revision,
@@ -113,8 +110,7 @@ class ProcessRuntime:
         self._mark = hashlib.sha256(str(data_dir.resolve()).encode()).hexdigest()[:12] + "/"
         self._bin = data_dir / "runtime" / "bin"
         self._scratch = data_dir.resolve() / "runtime" / "scratch"
-        first = rng.randrange(len(PORTS))
-        self._ports: Iterator[int] = itertools.cycle([*PORTS[first:], *PORTS[:first]])
+        self._ports = Ports(rng)
         self._volumes = data_dir.resolve() / "runtime" / "volumes"
         self._removing: set[asyncio.Task[None]] = set()
         self._children: dict[Child, asyncio.Task[None]] = {}
@@ -148,13 +144,17 @@ class ProcessRuntime:
         cwd = bundle.folder / spec.working_dir
         with ExitStack() as held:
             served = not (spec.runs_once or spec.sidecar)
-            port = held.enter_context(self._claim_port()).getsockname()[1] if served else 0
+            others = self._ports.of_sidecars(spec.uid, spec.sidecar_ports)
+            port = others.get(spec.port, 0) if spec.sidecar else 0
+            if served:
+                port = held.enter_context(self._ports.claim_any()).getsockname()[1]
             own = held.enter_context(TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True))
             env = self._environment(spec, bundle, port, own)
+            env |= {name: redirect(env[name], others) for name, _ in spec.env}
             if spec.mounts:
                 env[VARIABLE] = await self._mount(spec, Path(own), log)
             command = [expand(word, env) for word in spec.command] or bundle.command
-            argv = (*command, *(expand(word, env) for word in spec.args))
+            argv = [redirect(word, others) for word in (*command, *(expand(a, env) for a in spec.args))]
             try:
                 child = await self.pool.start(argv, env, cwd, log)
             except (OSError, ValueError) as error:
@@ -182,7 +182,8 @@ class ProcessRuntime:
         return str(root)
 
     def forget(self, uid: str) -> None:
-        """Removes an instance's volumes."""
+        """Removes an instance's volumes, and gives back its sidecars' ports."""
+        self._ports.forget(uid)
         if (self._volumes / uid).exists():
             self._removing.add(task := asyncio.create_task(self._remove_volumes(uid)))
             task.add_done_callback(self._removing.discard)
@@ -196,22 +197,6 @@ class ProcessRuntime:
             image["PATH"] += os.pathsep + self._common["PATH"]
         env = {**self._common, "HOME": own, "TMPDIR": own, **image, **dict(spec.env)}
         return {**env, **contract_env(spec, port), MARK: self._mark + spec.uid}
-
-    def _claim_port(self) -> socket.socket:
-        """Chooses a free port; one is chosen again only after all the others.
-
-        The claim on it is its number in UDP, which other platforms on this machine see until it is closed.
-        """
-        for port in itertools.islice(self._ports, len(PORTS)):
-            claim = socket.socket(type=socket.SOCK_DGRAM)
-            try:
-                claim.bind(("127.0.0.1", port))
-                with socket.socket() as trial:
-                    trial.bind(("", port))
-                return claim
-            except OSError:
-                claim.close()
-        raise StartError("NoFreePort", f"All ports of {PORTS.start}-{PORTS.stop - 1} are in use; free some.")
 
     async def _see_off(self, child: Child, held: ExitStack) -> None:
         await child.wait()
@@ -252,6 +237,7 @@ class ProcessRuntime:
             await asyncio.wait(set(self._children.values()))
         if self._removing:
             await asyncio.wait(self._removing)
+        self._ports.close()
         await asyncio.to_thread(shutil.rmtree, self._volumes, ignore_errors=True)  # there are secrets in them
         if self._watching:
             self._watching.cancel()

@@ -3,13 +3,14 @@
 import pytest
 from controlworld import CRASHING, DEAF, NS, World, play
 
-from minirun.control.pods import pod_phase
+from minirun.control.pods import make_instance_spec, pod_phase
 from minirun.model.dependencies import CONTAINER_DEPENDENCIES, parse_dependencies
 from minirun.model.labels import IDENTITY_ANNOTATION
 from minirun.model.meta import ObjectMeta, replace
 from minirun.model.resources import (
     Container,
     ContainerPort,
+    EnvVar,
     Pod,
     PodContainerStatus,
     PodSpec,
@@ -123,6 +124,22 @@ def test_a_pod_that_runs_once_is_over_when_all_its_containers_are_and_says_how_e
         assert ended["web"].finished_at < ended["side"].finished_at
 
     play(scene)
+
+
+def test_a_sidecar_says_in_its_variable_port_where_it_listens_and_all_are_told() -> None:
+    env = [EnvVar(name="PORT", value="9000")]
+    probe = Probe(tcp_socket=TCPSocketAction(port=9000))
+    side = replace(SIDE, env=env, readiness_probe=probe)
+    other = replace(SIDE, name="other", env=[EnvVar(name="PORT", value="$(X)")])
+    pod = Pod(spec=PodSpec(containers=[side, WEB, other]))
+    specs = [make_instance_spec(pod, container, 0) for container in pod.spec.containers]
+    assert [(spec.port, spec.sidecar, spec.sidecar_ports) for spec in specs] == [
+        (9000, True, (9000,)),
+        (8080, False, (9000,)),
+        (0, True, (9000,)),
+    ]
+    assert specs[0].readiness is not None
+    assert specs[0].readiness.port == 0  # its own, wherever that is
 
 
 @pytest.mark.parametrize(
