@@ -1,6 +1,7 @@
 """A Service's life on a real platform: real processes, real sockets, the commands a user types."""
 
 import collections
+import json
 import signal
 import threading
 from pathlib import Path
@@ -144,55 +145,65 @@ def test_an_app_gets_its_variables_from_config_maps_and_secrets(platform: Platfo
 
 WEB = """
 import os, sys, urllib.request, http.server
-print("web of", os.environ["K_SERVICE"], flush=True)
 class H(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers()
-        self.wfile.write(urllib.request.urlopen("http://127.0.0.1:" + sys.argv[1]).read())
+        self.wfile.write(urllib.request.urlopen(os.environ["BACKEND"]).read())
     def log_message(self, *a): pass
-http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H).serve_forever()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), H)
+print(sys.argv[1], "of", os.environ["K_SERVICE"], flush=True)
+server.serve_forever()
 """
-SIDE = (
-    WEB.replace("web", "side")
-    .replace('os.environ["PORT"]', "sys.argv[1]")
-    .replace(
-        'urllib.request.urlopen("http://127.0.0.1:" + sys.argv[1]).read()',
-        'str(os.environ.get("PORT")).encode()',
-    )
+SIDE = WEB.replace(
+    'urllib.request.urlopen(os.environ["BACKEND"]).read()', 'os.environ["K_REVISION"].encode()'
 )
 
 
 def test_a_sidecar_shares_loopback_has_its_own_log_and_starts_first_when_it_must(platform: Platform) -> None:
-    body = manifest("pair", **{"run.googleapis.com/container-dependencies": '{"web": ["side"]}'})
-    port = free_port()
-    probe = {"tcpSocket": {"port": port}, "periodSeconds": 1}
-    shared = {"image": "hello", "args": ["-c", "", str(port)], "command": ["python"]}
-    body["spec"]["template"]["spec"]["containers"] = [
-        shared | {"name": "web", "args": ["-c", WEB, str(port)], "ports": [{"containerPort": 8080}]},
-        shared | {"name": "side", "args": ["-c", SIDE, str(port)], "readinessProbe": probe},
-    ]
     features = {"metadata": {"name": "config-features"}, "data": {"multi-container-probing": "enabled"}}
     system = "/api/v1/namespaces/knative-serving/configmaps"
     assert platform.api.post(system, json=features).status_code == 201
+    body = manifest("pair", **{"run.googleapis.com/container-dependencies": '{"web": ["side"]}'})
+    port = free_port()
+    backend = [{"name": "BACKEND", "value": f"http://localhost:{port}/"}]
+    web = {"image": "hello", "name": "web", "command": ["python", "-c", WEB, "web"], "env": backend}
+    side = {"image": "hello", "name": "side", "command": ["python", "-c", SIDE, "side"]}
+    body["spec"]["template"]["spec"]["containers"] = [
+        web | {"ports": [{"containerPort": 8080}]},
+        side
+        | {
+            "env": [{"name": "PORT", "value": str(port)}],
+            "readinessProbe": {"tcpSocket": {"port": port}, "periodSeconds": 1},
+        },
+    ]
     made = platform.api.post(f"{SERVING}/services", json=body)
     assert made.status_code == 201, made.text
-    platform.wait_until(
-        lambda: conditions(platform.api.get(f"{SERVING}/services/pair").json()).get("Ready") == "True"
-    )
-    assert platform.get("pair").text == "None"  # what the sidecar says of $PORT
+
+    def pair() -> tuple[str, str]:
+        seen = platform.api.get(f"{SERVING}/services/pair").json()
+        return conditions(seen).get("Ready", ""), seen["status"].get("latestReadyRevisionName", "")
+
+    platform.wait_until(lambda: pair() == ("True", "pair-00001"))
+    assert platform.get("pair").text == "pair-00001"
     [pod] = platform.pods("pair")
-    assert [(c["name"], c["ready"]) for c in pod["status"]["containerStatuses"]] == [
-        ("web", True),
-        ("side", True),
-    ]
+    statuses = [(c["name"], c["ready"]) for c in pod["status"]["containerStatuses"]]
+    assert statuses == [("web", True), ("side", True)]
     log = f"/api/v1/namespaces/default/pods/{pod['metadata']['name']}/log"
-    assert platform.api.get(log, params={"container": "web"}).text == "web of pair\n"
-    assert platform.api.get(log, params={"container": "side"}).text == "side of pair\n"
+    for name in ("web", "side"):
+        assert platform.api.get(log, params={"container": name}).text == f"{name} of pair\n"
     unclear = platform.api.get(log)
     assert (unclear.status_code, "choose one of: [web side]" in unclear.text) == (400, True)
     assert platform.api.get(log, params={"container": "x"}).status_code == 400
+
+    template = {"metadata": {"annotations": {"example.com/again": "1"}}}
+    merge = {"content-type": "application/merge-patch+json"}
+    change = json.dumps({"spec": {"template": template}})
+    patched = platform.api.patch(f"{SERVING}/services/pair", content=change, headers=merge)
+    assert patched.status_code == 200, patched.text
+    platform.wait_until(lambda: pair() == ("True", "pair-00002"), what="a second one beside it")
+    assert platform.get("pair").text == "pair-00002"
     platform.minirun("services", "delete", "pair")
-    platform.wait_until(lambda: not platform.pods("pair"), what="both to end")
+    platform.wait_until(lambda: not platform.pods("pair"), what="all to end")
 
 
 READER = """
