@@ -21,6 +21,8 @@ log = logging.getLogger("minirun.api")
 
 def refusal(target: str) -> str:
     """What is said about a tunnel to `HOST:PORT`."""
+    if target.rpartition(":")[0] in OURS:
+        return f"no tunnel to {target}: this platform has no TLS; start it with minirun up --tls HOST:PORT"
     name = target.removesuffix(":443").removesuffix(".googleapis.com")
     return (
         f"no tunnel to {target}: minirun is no way out of this machine; to have it answer in place of that "
@@ -77,6 +79,16 @@ def protocol(tls_port: int | None) -> type[asyncio.Protocol]:
             self.transport.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
             self.transport.resume_reading()
 
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            if self._tunnel is not None:
+                self._tunnel.pause_reading()
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self._tunnel is not None:
+                self._tunnel.resume_reading()
+
         def connection_lost(self, exc: Exception | None) -> None:
             if self._tunnel is not None:
                 self._tunnel.close()
@@ -93,6 +105,12 @@ class _Back(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._client.write(data)
+
+    def pause_writing(self) -> None:
+        self._client.pause_reading()
+
+    def resume_writing(self) -> None:
+        self._client.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._client.close()
