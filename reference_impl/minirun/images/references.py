@@ -10,6 +10,8 @@ DEFAULT_TAG = "latest"
 STAND_INS = {
     "gcr.io/cloudrun/hello": "hello",
     "us-docker.pkg.dev/cloudrun/container/hello": "hello",
+    "gcr.io/cloudrun/job": "job",
+    "us-docker.pkg.dev/cloudrun/container/job": "job",
     "gcr.io/google-samples/hello-app": "hello",
     "us-docker.pkg.dev/google-samples/containers/gke/hello-app": "hello",
     "gcr.io/knative-samples/helloworld-go": "hello",

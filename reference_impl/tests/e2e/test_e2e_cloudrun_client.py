@@ -273,7 +273,7 @@ def test_runs_are_overridden_fail_are_cancelled_and_deleted(clients: Clients) ->
     assert failed.conditions[0].execution_reason == run_v2.Condition.ExecutionReason.NON_ZERO_EXIT_CODE
 
     job = jobs.get_job(name=job.name)
-    job.template.template.containers[0].env = [run_v2.EnvVar(name="SLEEP_SECONDS", value="60")]
+    job.template.template.containers[0].env = [run_v2.EnvVar(name="SLEEP_MS", value="60000")]
     changed = jobs.update_job(job=job).result(timeout=30)
     assert changed.generation == 2
     name = jobs.run_job(name=job.name).metadata.name

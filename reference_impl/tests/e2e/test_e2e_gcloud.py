@@ -195,7 +195,7 @@ def test_an_execution_that_fails_and_one_that_is_cancelled(platform: Platform, g
     failed = gcloud("run", "jobs", "execute", "sad", "--wait", check=False)
     assert failed.returncode == 1
     assert "The execution failed." in failed.stderr
-    gcloud("run", "jobs", "execute", "sad", "--update-env-vars=FAIL=0,SLEEP_SECONDS=60")
+    gcloud("run", "jobs", "execute", "sad", "--update-env-vars=FAIL=0,SLEEP_MS=60000")
     name, _ = executions(platform, "sad")
     assert "Cancelled execution" in gcloud("run", "jobs", "executions", "cancel", name).stderr
     gcloud("run", "jobs", "delete", "sad")

@@ -125,13 +125,13 @@ def test_overrides_are_for_one_execution_only(platform: Platform) -> None:
 
 
 def test_a_timeout_ends_the_attempt(platform: Platform) -> None:
-    make_job(platform, "late", {"env": {"SLEEP_SECONDS": "60"}, "maxRetries": 0, "timeoutSeconds": 1})
+    make_job(platform, "late", {"env": {"SLEEP_MS": "60000"}, "maxRetries": 0, "timeoutSeconds": 1})
     done = completed(platform, start(platform, "late"))
     assert condition(done)["reason"] == "DeadlineExceeded"
 
 
 def test_a_cancelled_execution_ends_its_processes(platform: Platform) -> None:
-    make_job(platform, "long", {"env": {"SLEEP_SECONDS": "60"}}, taskCount=2)
+    make_job(platform, "long", {"env": {"SLEEP_MS": "60000"}}, taskCount=2)
     name = start(platform, "long")
     platform.wait_until(lambda: status(platform, name).get("runningCount") == 2, what="two tasks to run")
     answered = platform.api.post(f"{RUN}/executions/{name}:cancel", json={})
@@ -157,9 +157,7 @@ def test_what_is_done_to_executions_through_the_api(platform: Platform) -> None:
 
 
 def test_a_platform_that_is_killed_goes_on_with_the_execution(platform: Platform) -> None:
-    make_job(
-        platform, "steady", {"env": {"SLEEP_SECONDS": "0.7"}, "maxRetries": 0}, taskCount=3, parallelism=1
-    )
+    make_job(platform, "steady", {"env": {"SLEEP_MS": "700"}, "maxRetries": 0}, taskCount=3, parallelism=1)
     name = start(platform, "steady")
     platform.wait_until(lambda: status(platform, name).get("succeededCount") == 1, what="the first task")
     platform.stop(signal.SIGKILL)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -338,3 +339,32 @@ def test_one_that_has_ended_while_its_output_is_open_can_be_told_to_end(tmp_path
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:  # asyncio's own loop forgives it
         runner.run(terminate_late())
+
+
+async def test_an_instance_that_runs_once_gets_no_port_and_succeeds_with_exit_code_0(either_bench):
+    observed = either_bench.start(
+        """
+        import os
+        print(sorted(name for name in os.environ if name == "PORT" or name.startswith("K_")))
+        """,
+        runs_once=True,
+    )
+    state = await observed.state(lambda state: state.stage is Stage.GONE)
+    assert (state.phase, state.exit_code, state.reason, state.port) == ("Succeeded", 0, "", 0)
+    assert observed.output() == [b"[]"]
+    assert any(seen.stage is Stage.READY for seen in observed.states)
+
+
+async def test_an_instance_that_runs_once_is_not_restarted_when_it_fails(bench):
+    observed = bench.start("import sys\nsys.exit('no luck')\n", runs_once=True)
+    state = await observed.state(lambda state: state.stage is Stage.GONE)
+    assert (state.phase, state.reason, state.exit_code, state.restart_count) == ("Failed", "ExitCode1", 1, 0)
+    assert "no luck" in state.message
+
+
+async def test_an_instance_that_runs_once_is_asked_to_end_when_its_time_is_up(bench):
+    observed = bench.start("import time\ntime.sleep(60)\n", runs_once=True, active_deadline_seconds=0.2)
+    state = await observed.state(lambda state: state.stage is Stage.GONE)
+    assert (state.phase, state.reason) == ("Failed", "DeadlineExceeded")
+    assert state.exit_code == 128 + signal.SIGTERM
+    assert "did not end within its 0.2 s" in state.message

@@ -4,13 +4,17 @@ Each task takes its part of them, as CLOUD_RUN_TASK_INDEX and CLOUD_RUN_TASK_COU
 there are in it, and ends with exit code 0.
 
 NUMBERS=1000000       how far to look (100000)
-SLEEP_SECONDS=5       pretend that it takes longer
-FAIL=1                ends with exit code 1; FAIL=3 with code 3
-FAIL_TASK=2           fails in task 2 only            FAIL_ATTEMPTS=1   fails in the first attempt only
+SLEEP_MS=5000         pretend that it takes longer
+FAIL_RATE=0.5         ends with exit code 1 every other time
+FAIL=3                ends with exit code 3, every time
+FAIL_TASK=2           ... in task 2 only            FAIL_ATTEMPTS=1   ... in the first attempt only
+
+SLEEP_MS and FAIL_RATE are those of Google's sample us-docker.pkg.dev/cloudrun/container/job.
 """
 
 import json
 import os
+import random
 import signal
 import sys
 import time
@@ -20,7 +24,8 @@ INDEX, COUNT, ATTEMPT = (
     for name, default in (("INDEX", 0), ("COUNT", 1), ("ATTEMPT", 0))
 )
 NUMBERS = int(os.environ.get("NUMBERS", "100000"))
-SLEEP_SECONDS = float(os.environ.get("SLEEP_SECONDS", "0"))
+SLEEP_MS = int(os.environ.get("SLEEP_MS", "0"))
+FAIL_RATE = float(os.environ.get("FAIL_RATE", "0"))
 FAIL = int(os.environ.get("FAIL", "0"))
 FAIL_TASK = int(os.environ.get("FAIL_TASK", INDEX))
 FAIL_ATTEMPTS = int(os.environ.get("FAIL_ATTEMPTS", ATTEMPT + 1))
@@ -44,10 +49,12 @@ def stop(*_):
 def main():
     signal.signal(signal.SIGTERM, stop)
     print(f"task {INDEX} of {COUNT}, attempt {ATTEMPT}, begins", flush=True)
-    time.sleep(SLEEP_SECONDS)
-    if FAIL and INDEX == FAIL_TASK and ATTEMPT < FAIL_ATTEMPTS:
-        say("ERROR", f"task {INDEX} fails with exit code {FAIL}")
-        sys.exit(FAIL)
+    time.sleep(SLEEP_MS / 1000)
+    chosen = INDEX == FAIL_TASK and ATTEMPT < FAIL_ATTEMPTS
+    code = (FAIL if chosen else 0) or int(random.random() < FAIL_RATE)
+    if code:
+        say("ERROR", f"task {INDEX} fails with exit code {code}")
+        sys.exit(code)
     first, end = NUMBERS * INDEX // COUNT + 1, NUMBERS * (INDEX + 1) // COUNT + 1
     say("INFO", f"task {INDEX} found {count_primes(range(first, end))} primes from {first} to {end - 1}")
 
