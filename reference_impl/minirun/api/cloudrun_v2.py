@@ -14,8 +14,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from minirun.api.managed import DEFAULT_CALLER, Document, Managed, find_place, readiness, show
+from minirun.api.managed import DEFAULT_CALLER, Managed, find_place, readiness, show
 from minirun.api.mapping import (
+    Document,
     dig,
     etag_of,
     is_system,

@@ -7,7 +7,7 @@ of them. Counterpart: Cloud Run's control plane behind its two APIs.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
@@ -15,21 +15,19 @@ from starlette.requests import Request
 
 from minirun.api.google import failed_precondition
 from minirun.api.kubernetes import KubernetesAPI
+from minirun.api.mapping import Document
 from minirun.api.requests import CALLER, Target
 from minirun.api.status import StatusError
-from minirun.model.labels import CREATOR, LAST_MODIFIER, SERVICE
+from minirun.model.labels import CREATOR, LAST_MODIFIER, RUN, SERVICE
 from minirun.model.meta import Resource, with_meta
 from minirun.model.names import LABEL_1123, objections
 from minirun.model.profiles import PROFILE_LABEL
 from minirun.model.regions import REGIONS, Place, place_of
-from minirun.model.resources import KIND_OF, Kind, Namespace, Revision, Service
+from minirun.model.resources import KIND_OF, TYPE_OF_KIND, Kind, Namespace, Revision, Service
 from minirun.store.store import Store
-
-Document = dict[str, Any]  # JSON of an API object
 
 LAST_UPDATED: Final = "run.googleapis.com/lastUpdatedTime"
 LOCATION: Final = "cloud.googleapis.com/location"
-RUN: Final = "run.googleapis.com/"
 DEFAULT_CALLER: Final = "user@minirun.localhost"
 # What only the server says; what clients send back of it is dropped.
 _SERVER_ANNOTATIONS: Final = (f"{RUN}urls", f"{RUN}ingress-status", f"{RUN}operation-id")
@@ -250,10 +248,7 @@ def show(document: Document) -> Document:
     """A stored object as Cloud Run's v1 API shows it."""
     meta = document["metadata"]
     place = place_of(meta.get("namespace", ""))
-    plural = next(
-        (k.plural for k in KIND_OF.values() if (k.api_version, k.kind) == _type_of(document)),
-        document["kind"].lower(),
-    )
+    plural = KIND_OF[TYPE_OF_KIND[document["apiVersion"], document["kind"]]].plural
     path = f"/apis/{document['apiVersion']}/namespaces/{place.project}/{plural}/{meta.get('name', '')}"
     meta |= {
         "namespace": place.project,
@@ -265,10 +260,6 @@ def show(document: Document) -> Document:
         _SHOW[kind](document)
     meta.pop("managedFields", None)
     return document
-
-
-def _type_of(document: Document) -> tuple[str, str]:
-    return document["apiVersion"], document["kind"]
 
 
 def _show_service(document: Document) -> None:

@@ -11,13 +11,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from minirun.model.labels import RUN
+
 Document = dict[str, Any]  # JSON of an API object
 Path = tuple[str, ...]
 
-RUN: Final = "run.googleapis.com/"
 SCALE: Final = "autoscaling.knative.dev/"
 SYSTEM_SPACES: Final = (
-    "run.googleapis.com/",
+    RUN,
     "cloud.googleapis.com/",
     "serving.knative.dev/",
     "autoscaling.knative.dev/",

@@ -14,7 +14,6 @@ from minirun.api.mapping import (
     ENV,
     ENVIRONMENT,
     LAUNCH_STAGE,
-    RUN,
     SAME,
     USERS,
     VOLUME,
@@ -34,7 +33,7 @@ from minirun.api.mapping import (
     to_v2,
     unmapped,
 )
-from minirun.model.labels import EXECUTION, JOB, RUN_CREATOR, RUN_LAST_MODIFIER
+from minirun.model.labels import EXECUTION, JOB, RUN, RUN_CREATOR, RUN_LAST_MODIFIER
 
 TEXT_DURATION: Final = Codec(lambda text: str(DURATION.to_v1(text)), DURATION.to_v2)  # v1 writes "600"
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from minirun.api.google import CANONICAL
-from minirun.api.managed import Document
+from minirun.api.mapping import Document
 from minirun.api.status import StatusError
 from minirun.model.meta import ObjectMeta
 from minirun.model.regions import Place, place_of

@@ -16,10 +16,10 @@ from google.longrunning import operations_pb2
 from google.protobuf import empty_pb2, json_format
 from google.protobuf.message import Message
 
-from minirun.api.cloudrun_v2 import COLLECTIONS, CloudRunV2, paged, parse_name
+from minirun.api.cloudrun_v2 import COLLECTIONS, CloudRunV2, mask_of, paged, parse_name
 from minirun.api.google import canonical, error_body
 from minirun.api.iam import IAM
-from minirun.api.managed import Document
+from minirun.api.mapping import Document
 from minirun.api.rest_v2 import WAIT_MAX_SECONDS
 from minirun.api.status import StatusError
 
@@ -33,10 +33,6 @@ class Method(NamedTuple):
     request: type[Message]
     response: type[Message]
     call: Callable[[Document], Awaitable[Document]]
-
-
-def _mask(request: Document) -> list[str]:
-    return [path for path in request.get("updateMask", "").split(",") if path]
 
 
 Call = Callable[[Document], Awaitable[Document]]
@@ -88,7 +84,7 @@ def _writes(api: CloudRunV2, plural: str, field: str) -> dict[str, Call]:
         return await api.update(
             body.get("name", ""),
             body,
-            mask=_mask(r),
+            mask=mask_of(r),
             allow_missing=r.get("allowMissing", False),
             validate_only=r.get("validateOnly", False),
         )

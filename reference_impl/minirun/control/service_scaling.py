@@ -12,10 +12,10 @@ from typing import Final
 from minirun.autoscaling.spec import PREFIX, find_annotation
 from minirun.control.children import Key
 from minirun.control.context import Context
+from minirun.model.labels import RUN
 from minirun.model.resources import Route, TrafficTarget
 from minirun.store.store import Event
 
-RUN: Final = "run.googleapis.com/"
 KEYS: Final = tuple(RUN + name for name in ("minScale", "maxScale", "scalingMode", "manualInstanceCount"))
 
 

@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import Final, NamedTuple
 
 from minirun.model.field_errors import Errors, FieldError
+from minirun.model.labels import RUN
 from minirun.model.meta import replace
 from minirun.model.quantity import parse_quantity
 from minirun.model.regions import place_of, project_number
@@ -24,8 +25,8 @@ PORT: Final = 8080
 START_SECONDS: Final = 240  # within which a container has to listen
 MAX_SCALE: Final = "100"
 SMALL_CPU_CONCURRENCY: Final = 1
-ACCELERATOR: Final = "run.googleapis.com/accelerator"
-THROTTLING: Final = "run.googleapis.com/cpu-throttling"
+ACCELERATOR: Final = f"{RUN}accelerator"
+THROTTLING: Final = f"{RUN}cpu-throttling"
 GPU: Final = "nvidia.com/gpu"
 _MAX_SCALE_KEYS: Final = ("autoscaling.knative.dev/maxScale", "autoscaling.knative.dev/max-scale")
 _MIN_SCALE_KEYS: Final = ("autoscaling.knative.dev/minScale", "autoscaling.knative.dev/min-scale")

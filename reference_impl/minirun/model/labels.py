@@ -32,3 +32,4 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 PORT_ANNOTATION = "minirun.dev/port"
 IDENTITY_ANNOTATION = "minirun.dev/identity"
 IMAGE_NOTE_ANNOTATION = "minirun.dev/image-note"  # of a Revision: what users should know of its image
+RUN = "run.googleapis.com/"  # before the names of Cloud Run's own annotations and labels

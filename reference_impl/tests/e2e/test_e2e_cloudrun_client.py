@@ -211,7 +211,7 @@ def test_a_trial_stores_nothing_and_a_missing_service_may_be_made_by_an_update(
 
 
 def test_operations_answer_after_a_restart_until_they_are_deleted(platform: Platform) -> None:
-    body = {"template": {"containers": [{"image": "hello"}]}, "ingress": 1}
+    body = {"template": {"containers": [{"image": "hello"}]}, "ingress": 1, "invokerIamDisabled": True}
     address = f"/v2/{PARENT}"
     query = {"serviceId": "kept", "$alt": "json;enum-encoding=int"}
     begun = platform.api.post(f"{address}/services", params=query, json=body)
@@ -224,6 +224,9 @@ def test_operations_answer_after_a_restart_until_they_are_deleted(platform: Plat
     assert again["response"] == done["response"]
     assert again["response"]["@type"] == "type.googleapis.com/google.cloud.run.v2.Service"
     assert name in [o["name"] for o in platform.api.get(f"{address}/operations").json()["operations"]]
+    host = str(again["response"]["uri"]).removeprefix("http://")
+    assert platform.get(host).status_code == 200
+    assert platform.get(host.partition(".")[0] + ".a.run.app").status_code == 200
     assert platform.api.delete(f"/v2/{name}").status_code == 200
     assert platform.api.get(f"/v2/{name}").status_code == 404
 
