@@ -71,7 +71,7 @@ async def read_document(request: Request, *, optional: bool = False) -> Body:
     """The object in a body.
 
     Args:
-        optional: no body at all is an empty object.
+        optional: no body at all is an empty object. One of no said media type is JSON, as in kube-apiserver.
 
     Raises:
         StatusError (400, 413, 415)
@@ -79,7 +79,7 @@ async def read_document(request: Request, *, optional: bool = False) -> Body:
     body = await read_body(request)
     if optional and not body:
         return Body({})
-    parse = BODIES.get(media_type(request))
+    parse = BODIES.get(media_type(request) or JSON)
     if parse is None:
         raise unsupported_media_type(BODIES)
     try:
