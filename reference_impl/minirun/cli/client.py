@@ -14,6 +14,7 @@ import click
 import httpx
 import msgspec
 
+from minirun.identity.account import OWNER
 from minirun.model.meta import Resource
 from minirun.model.resources import KIND_OF, MINIRUN, TYPE_OF_KIND, Kind
 
@@ -175,6 +176,12 @@ class Client:
         """The platform's metrics, in Prometheus' text format."""
         return self._call("GET", "/metrics").decode()
 
+    def id_token(self, audience: str) -> str:
+        """An ID token of the account that owns every project, for a Service's URL."""
+        url = f"/v1/projects/-/serviceAccounts/{OWNER}:generateIdToken"
+        made = self._call("POST", url, body={"audience": audience}, host="iamcredentials.googleapis.com")
+        return self._typed(dict[str, str], made)["token"]
+
     def _call(
         self,
         method: str,
@@ -182,10 +189,12 @@ class Client:
         params: Mapping[str, str] | None = None,
         body: Resource | Json | None = None,
         content_type: str = "application/json",
+        host: str = "",
     ) -> bytes:
-        content, headers = None, {}
+        content, headers = None, {"Host": host} if host else {}
         if body is not None:
-            content, headers = msgspec.json.encode(body), {"Content-Type": content_type}
+            content = msgspec.json.encode(body)
+            headers["Content-Type"] = content_type
             params = {"fieldManager": "minirun", "fieldValidation": "Strict"}
         with self._sentences():
             answer = self._http.request(method, url, params=params, content=content, headers=headers)

@@ -46,7 +46,7 @@ def _print_entries(entries: Iterable[LogObject], output: Output) -> None:
             click.echo("---\n" * (output == "yaml") + dump(entry, output))
             continue
         text = entry.message
-        if entry.json_payload is not None:
+        if entry.json_payload is not None and not text:
             text = str(entry.json_payload.get("message", entry.json_payload))
         severity = "" if entry.severity == "DEFAULT" else f"{entry.severity} "
         click.echo(f"{entry.timestamp} {severity}{text}")
@@ -59,6 +59,7 @@ def _print_entries(entries: Iterable[LogObject], output: Output) -> None:
 @click.option("-d", "--data", help="Body; @FILE reads a file, @- the input.")
 @click.option("-H", "--header", "headers", multiple=True, metavar="NAME:VALUE", help="A header.")
 @click.option("--tag", help="Ask the revision with this tag.")
+@click.option("--identity", is_flag=True, help="Show an ID token of the project's owner (private services).")
 @namespaced
 def invoke(
     name: str,
@@ -67,6 +68,7 @@ def invoke(
     data: str | None,
     headers: tuple[str, ...],
     tag: str | None,
+    identity: bool,
     namespace: str,
 ) -> None:
     """The answer is printed; the status is 1 when it is an error."""
@@ -79,6 +81,8 @@ def invoke(
         raise click.ClickException(f"service {name} has no {f'tag {tag}' if tag else 'URL yet'}")
     address, host = reach(client.api, url)
     sent = {key.strip(): value.strip() for key, _, value in (header.partition(":") for header in headers)}
+    if identity:
+        sent["X-Serverless-Authorization"] = f"Bearer {client.id_token(status.url)}"
     target = address + "/" + path.lstrip("/")
     try:
         with httpx.stream(

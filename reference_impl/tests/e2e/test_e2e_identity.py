@@ -178,6 +178,13 @@ def test_the_serverless_header_goes_first(cloud: Cloud, private: str) -> None:
     assert cloud.get(private, cloud.token(private), **bad).status_code == 401
 
 
+@pytest.mark.usefixtures("private")
+def test_minirun_invoke_shows_the_owners_identity_where_it_is_asked_to(cloud: Cloud) -> None:
+    invoke = ("invoke", "-n", "demo", "private")
+    assert "answered 403 Forbidden" in cloud.platform.minirun(*invoke, check=False).stderr
+    assert '"x-serverless-authorization"' in cloud.platform.minirun(*invoke, "--identity").stdout
+
+
 def test_somebody_who_is_no_invoker_is_forbidden(cloud: Cloud, private: str) -> None:
     assert cloud.get(private, cloud.token(private, "other@demo.iam.gserviceaccount.com")).status_code == 403
 
