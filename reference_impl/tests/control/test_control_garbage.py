@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minirun.control.garbage import is_collectable, revisions_to_delete, stale_at_ns
 from minirun.model.clock import SECOND_NS
-from minirun.model.meta import ObjectMeta, OwnerReference, rfc3339, with_meta
+from minirun.model.meta import FOREGROUND, ObjectMeta, OwnerReference, replace, rfc3339, with_meta
 from minirun.model.resources import (
     KINDS,
     ConfigMap,
@@ -120,6 +120,50 @@ def test_a_namespace_takes_its_content_along() -> None:
         world.store.delete(Namespace, "", NS)
         await world.until(lambda: everything(world) == [])
         assert world.runtime.processes == {}
+
+    play(scene)
+
+
+def test_a_namespace_stays_until_its_last_object_lets_go() -> None:
+    async def scene(world: World) -> None:
+        world.store.create(Namespace(metadata=ObjectMeta(name=NS)))
+        held = world.store.create(ConfigMap(metadata=ObjectMeta(name="a", namespace=NS, finalizers=["x"])))
+        world.store.delete(Namespace, "", NS)
+        await world.settle()
+        assert world.store.get(Namespace, "", NS).spec.finalizers == ["kubernetes"]
+        world.store.update(with_meta(held, finalizers=[], resource_version=""))
+        await world.settle()
+        assert world.store.find(Namespace, "", NS) is None
+
+    play(scene)
+
+
+def test_a_namespace_that_was_going_when_the_platform_was_killed_is_gone_after_its_start() -> None:
+    async def scene(world: World) -> None:
+        world.store.create(Namespace(metadata=ObjectMeta(name=NS)))
+        world.deploy("hello")
+        await world.until_ready("hello")
+        world.crash()
+        world.store.delete(Namespace, "", NS)
+        assert world.store.find(Namespace, "", NS) is not None
+        world.build()
+        await world.controllers.start()
+        await world.until(lambda: world.store.find(Namespace, "", NS) is None)
+        assert everything(world) == []
+
+    play(scene)
+
+
+def test_only_dependents_that_say_so_hold_their_owner_back() -> None:
+    async def scene(world: World) -> None:
+        owner = world.store.create(ConfigMap(metadata=ObjectMeta(name="owner", namespace=NS)))
+        reference = replace(owner.owner_reference(), block_owner_deletion=False)
+        meta = ObjectMeta(name="child", namespace=NS, owner_references=[reference], finalizers=["x"])
+        world.store.create(ConfigMap(metadata=meta))
+        world.store.delete(ConfigMap, NS, "owner", finalizer=FOREGROUND)
+        await world.settle()
+        assert world.store.find(ConfigMap, NS, "owner") is None
+        assert world.store.get(ConfigMap, NS, "child").metadata.deletion_timestamp
 
     play(scene)
 
