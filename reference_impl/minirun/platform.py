@@ -106,6 +106,7 @@ class Router:
             overflow_status=profile.overflow_status,
             admit=access.of(namespace, service) if access else None,
             logs_requests=profile.logs_requests,
+            h2c=any(port.name == "h2c" for container in spec.containers for port in container.ports),
         )
 
 

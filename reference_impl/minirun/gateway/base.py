@@ -21,8 +21,9 @@ class Destination:
 
     `response_start_timeout_seconds` counts from arrival, the wait for an instance included, to the first byte
     of the answer (Knative's `timeoutSeconds`); with `timeout_is_whole_request` to the last (Cloud Run's).
-    `overflow_status` answers a request that finds every queue full. `admit` is asked once for each request,
-    before it can wake or wait for an instance; None lets all in. `logs_requests`: every request is logged.
+    `h2c` says that its instances speak HTTP/2 only. `overflow_status` answers a request that finds every
+    queue full. `admit` is asked once for each request, before it can wake or wait for an instance; None lets
+    all in. `logs_requests`: every request is logged.
     """
 
     namespace: str
@@ -35,6 +36,7 @@ class Destination:
     max_duration_seconds: float = 0
     timeout_is_whole_request: bool = False
     overflow_status: int = 503
+    h2c: bool = False
     admit: Admit | None = None
     logs_requests: bool = False
 
@@ -120,6 +122,8 @@ class GatewayLimits:
     head_timeout_seconds: float = 30  # from a head's first byte to its last: 408
     keep_alive_seconds: float = 75  # a client's connection without a request is closed after it
     linger_seconds: float = 2  # after an answer that came before the request's end: bytes are thrown away
+    concurrent_streams: int = 128  # of one HTTP/2 connection; more are refused
+    premature_resets: int = 250  # of HTTP/2 streams, if it is most of them: the connection is closed
     waiting_body_bytes: int = 64 * 1024  # kept while there is no instance, and for a second attempt
     write_buffer_bytes: int = 32 * 1024  # unsent bytes of one connection above which its source is not read
     attempts: int = 3  # instances tried for one request

@@ -2,8 +2,7 @@
 
 Requests that were sent ahead (pipelining) are parsed, but nothing more is read until they are served; so a
 client holds at most one read buffer of them. Reading also stops while the instance is slower than the client.
-One timer for each connection watches all its deadlines; it is moved only if it would fire too late.
-An HTTP/2 client would be another protocol that gives an `Exchange` for each stream.
+A connection that begins with HTTP/2's preface is handed on to `Http2ClientConnection`.
 """
 
 import asyncio
@@ -14,7 +13,9 @@ from typing import cast
 
 import httptools
 
-from minirun.gateway.exchange import NEVER_NS, Context, Exchange
+from minirun.gateway.alarm import Alarm
+from minirun.gateway.client_http2 import Http2ClientConnection
+from minirun.gateway.exchange import Context, Exchange
 from minirun.gateway.heads import (
     Headers,
     Refusal,
@@ -28,7 +29,10 @@ from minirun.gateway.heads import (
     request_head,
     request_role,
 )
+from minirun.gateway.http2 import PREFACE
 from minirun.model.clock import SECOND_NS
+
+PREFACE_SEEN = "Pause on PRI/Upgrade"  # llhttp's words
 
 logger = logging.getLogger("minirun.gateway")
 
@@ -50,15 +54,15 @@ class ClientConnection(asyncio.BufferedProtocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, context: Context, clients: "set[ClientConnection]") -> None:
+    def __init__(self, context: Context) -> None:
         self.remote_ip = ""
         self.write_paused = self.reading_paused = False
         self._context = context
         self._limits = context.limits
-        self._clients = clients
         self._current: Exchange | None = None
         self._queue: deque[Exchange | Refusal] = deque()  # behind the current one, in the order of arrival
         self._receiving: Exchange | None = None
+        self._fresh = True  # no request was parsed yet
         self._last_request = False  # nothing that comes after it is parsed
         self._out: list[bytes] = []
         self._held: bytearray | None = None  # what follows a request to upgrade, until that is answered
@@ -71,8 +75,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         self._idle_since_ns = context.clock.monotonic_ns()
         self._head_since_ns = 0  # 0: no head is half received
         self._closing_until_ns = 0  # 0: not closing
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_ns = NEVER_NS
+        rest_ns = int(self._limits.keep_alive_seconds * SECOND_NS)
+        self._alarm = Alarm(context.clock, rest_ns, self._deadline_ns, self._expire)
+        self.arm = self._alarm.set
 
     # ---- the transport's side
 
@@ -80,19 +85,15 @@ class ClientConnection(asyncio.BufferedProtocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
         self.transport.set_write_buffer_limits(self._limits.write_buffer_bytes)
         self.remote_ip = (transport.get_extra_info("peername") or ("",))[0]
-        self._clients.add(self)
+        self._context.clients.add(self)
         self.arm(self._deadline_ns(), self._idle_since_ns)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._clients.discard(self)
-        if not self._clients:
-            self._context.drained.set()
+        self._context.left(self)
         self._queue.clear()
         if self._current is not None:
             self._current.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.cancel()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._context.pool.buffer
@@ -139,6 +140,9 @@ class ClientConnection(asyncio.BufferedProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self._after_upgrade(bytes(data[upgrade.args[0] :]))
         except httptools.HttpParserError as error:
+            if str(error) == PREFACE_SEEN and self._fresh:
+                self._speak_http2(data)
+                return
             if not self._last_request or self._receiving is not None:
                 self._refuse(refusal_of(error))
         if self._silent_bytes > self._limits.head_bytes:
@@ -147,6 +151,16 @@ class ClientConnection(asyncio.BufferedProtocol):
             self._head_since_ns = self._context.clock.monotonic_ns()
             self.arm(self._deadline_ns(), self._head_since_ns)
         self._pump()
+
+    def _speak_http2(self, data: memoryview | bytes) -> None:
+        """The preface is complete; what follows it, and all that comes, is for another protocol."""
+        rest = bytes(data[len(PREFACE) - (self._silent_bytes - len(data)) :])
+        successor = Http2ClientConnection(self._context)
+        self._alarm.cancel()
+        self.transport.set_protocol(successor)
+        successor.connection_made(self.transport)
+        self._context.clients.discard(self)
+        successor.feed(PREFACE + rest)
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -158,6 +172,7 @@ class ClientConnection(asyncio.BufferedProtocol):
         lines, read, count, size = headers.lines, headers.read, headers.count, headers.size + len(url)
         headers.clear()
         self._silent_bytes = self._head_since_ns = 0
+        self._fresh = False
         if self._receiving is not None:
             return  # the head that `_after_upgrade` made up
         if count > limits.header_count or size > limits.head_bytes:
@@ -351,23 +366,8 @@ class ClientConnection(asyncio.BufferedProtocol):
             return self._head_since_ns + int(self._limits.head_timeout_seconds * SECOND_NS)
         return self._idle_since_ns + int(self._limits.keep_alive_seconds * SECOND_NS)
 
-    def arm(self, deadline_ns: int, now_ns: int) -> None:
-        """Make sure that the timer fires by `deadline_ns`: firing early is cheap, moving it is not."""
-        if self._timer_ns <= deadline_ns:
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        # never later than an idle connection's own deadline, so that becoming idle needs no timer
-        self._timer_ns = min(deadline_ns, now_ns + int(self._limits.keep_alive_seconds * SECOND_NS))
-        delay = max(0, self._timer_ns - now_ns) / SECOND_NS
-        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer, self._timer_ns = None, NEVER_NS
-        now_ns, deadline_ns = self._context.clock.monotonic_ns(), self._deadline_ns()
-        if now_ns < deadline_ns:
-            self.arm(deadline_ns, now_ns)
-        elif self._closing_until_ns or (self._current is None and not self._head_since_ns):
+    def _expire(self, now_ns: int) -> None:
+        if self._closing_until_ns or (self._current is None and not self._head_since_ns):
             self.abort()
         elif self._current is not None:
             self._current.expire()

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Protocol
 
-from minirun.activation.path import ActivationTimeout, Lease, QueueFull
+from minirun.activation.path import ActivationTimeout, Endpoint, Lease, QueueFull
+from minirun.gateway.alarm import NEVER_NS
 from minirun.gateway.base import Destination, GatewayLimits, Observer, RequestRecord, Router
 from minirun.gateway.heads import (
     SAFE_METHODS,
@@ -25,21 +26,24 @@ from minirun.gateway.heads import (
     ResponseHead,
     forwarded_fields,
 )
-from minirun.gateway.upstream import UpstreamConnection, UpstreamPool
+from minirun.gateway.upstream import ResponseSink, UpstreamPool
+from minirun.gateway.upstream_http2 import StreamPool
 from minirun.model.clock import SECOND_NS, Clock
 
 logger = logging.getLogger("minirun.gateway")
 
 CLIENT_GONE = 499  # what access logs say, since nginx, when nobody was there to be answered
-NEVER_NS = 2**63
 
 
 class ClientSide(Protocol):
     """Where the answer goes, whatever HTTP it speaks. `write` may gather; `flush` sends."""
 
-    remote_ip: str
-    write_paused: bool
-    reading_paused: bool
+    @property
+    def remote_ip(self) -> str: ...
+    @property
+    def write_paused(self) -> bool: ...
+    @property
+    def reading_paused(self) -> bool: ...
 
     def go_on(self) -> None: ...
     def interim(self, head: ResponseHead, request: RequestHead) -> None: ...
@@ -56,6 +60,33 @@ class ClientSide(Protocol):
     def abort(self) -> None: ...
 
 
+class Client(Protocol):
+    """A client's connection."""
+
+    def close_if_idle(self) -> None: ...
+    def abort(self) -> None: ...
+
+
+class Upstream(Protocol):
+    """A request's way to one instance, whatever HTTP it speaks there."""
+
+    @property
+    def endpoint(self) -> Endpoint: ...
+    @property
+    def reused(self) -> bool: ...
+    @property
+    def write_paused(self) -> bool: ...
+
+    def send(self, sink: ResponseSink, head: RequestHead, fields: bytes, body: Sequence[bytes]) -> None: ...
+    def write(self, data: bytes) -> None: ...
+    def finish(self, trailers: Sequence[bytes]) -> None: ...
+    def write_eof(self) -> None: ...
+    def set_reading(self, reading: bool) -> None: ...
+    def release(self, now_ns: int) -> None: ...
+    def close(self) -> None: ...
+    def abort(self) -> None: ...
+
+
 @dataclass(slots=True)
 class Context:
     """What all exchanges of one gateway share."""
@@ -64,10 +95,18 @@ class Context:
     clock: Clock
     limits: GatewayLimits
     observer: Observer | None
-    pool: UpstreamPool
     rng: Random
+    pool: UpstreamPool
+    streams: StreamPool
+    clients: "set[Client]" = field(default_factory=set)
     draining: bool = False
     drained: asyncio.Event = field(default_factory=asyncio.Event)  # set whenever the last client leaves
+
+    def left(self, client: "Client") -> None:
+        """A client's connection is gone."""
+        self.clients.discard(client)
+        if not self.clients:
+            self.drained.set()
 
 
 def may_retry(method: bytes, reached_instance: bool, replayable: bool, answered: bool) -> bool:
@@ -100,7 +139,8 @@ class Exchange:
     received = False  # the whole request
     _destination: Destination | None = None
     _lease: Lease | None = None
-    _upstream: UpstreamConnection | None = None
+    _upstream: Upstream | None = None
+    _pool: UpstreamPool | StreamPool
     _task: asyncio.Task[None] | None = None
     _body_bytes = 0
     _excluded: frozenset[str] = frozenset()
@@ -131,14 +171,17 @@ class Exchange:
             return self.fail(404, text)
         self._destination = destination
         self._watches_idleness = destination.idle_timeout_seconds > 0
+        self._pool = pool = context.streams if destination.h2c else context.pool
         if destination.admit is not None:
             refusal = destination.admit(head, self._client.remote_ip)
             if refusal is not None:
                 return self.refuse(refusal)
+        if head.upgrade is not None and destination.h2c:
+            return self.fail(501, "the container speaks HTTP/2 (its port is named h2c), which has no upgrade")
         self._client.arm(deadline(destination, self._started_ns, self._active_ns, False), self._started_ns)
         self._lease = lease = destination.path.try_acquire()
         if lease is not None:
-            connection = context.pool.take(lease.endpoint, head.method not in SAFE_METHODS)
+            connection = pool.take(lease.endpoint, head.method not in SAFE_METHODS)
             if connection is not None:
                 return self._forward(connection)
         self._task = asyncio.get_running_loop().create_task(self._obtain(destination))
@@ -224,8 +267,8 @@ class Exchange:
             self._task = None
             self._forward(connection)
 
-    async def _reach(self, destination: Destination) -> UpstreamConnection:
-        context, path = self._context, destination.path
+    async def _reach(self, destination: Destination) -> Upstream:
+        context, path, pool = self._context, destination.path, self._pool
         while self._attempts < context.limits.attempts:
             self._attempts += 1
             if self._lease is None:
@@ -233,9 +276,9 @@ class Exchange:
                 timeout = None if left_ns > NEVER_NS // 2 else max(0.0, left_ns / SECOND_NS)
                 self._lease = await path.acquire(timeout, self._excluded)
             endpoint = self._lease.endpoint
-            connection = context.pool.take(endpoint, self.head.method not in SAFE_METHODS)
+            connection = pool.take(endpoint, self.head.method not in SAFE_METHODS)
             try:
-                return connection or await context.pool.connect(endpoint)
+                return connection or await pool.connect(endpoint)
             except OSError:
                 self._give_up_instance(destination)
         raise ConnectionError(
@@ -246,12 +289,12 @@ class Exchange:
         if self._lease is not None:
             endpoint = self._lease.endpoint
             destination.path.mark_failed(endpoint.name)
-            self._context.pool.drop(endpoint)
+            self._pool.drop(endpoint)
             self._excluded |= {endpoint.name}
             self._lease.release()
             self._lease = None
 
-    def _forward(self, connection: UpstreamConnection) -> None:
+    def _forward(self, connection: Upstream) -> None:
         context, destination, client, head = self._context, self._destination, self._client, self.head
         assert destination is not None  # it was routed
         self._upstream = connection
@@ -264,7 +307,7 @@ class Exchange:
         elif head.expects_continue and not self.received:
             client.go_on()
             head.expects_continue = False  # also if it is sent to a second instance
-        connection.begin(self, head, fields, body)
+        connection.send(self, head, fields, body)
         if self.received:
             connection.finish(self._trailers)
         if client.reading_paused:
@@ -309,21 +352,24 @@ class Exchange:
         """The instance's side became slower or faster than the client's."""
         self._client.update_reading()
 
-    def upstream_lost(self, malformed: str | None) -> None:
-        """The connection is gone, or `malformed` says what the instance answered wrongly."""
+    def upstream_lost(self, malformed: str | None, reached: bool = True) -> None:
+        """The connection is gone, or `malformed` says what the instance answered wrongly.
+
+        `reached` is False if the instance says that it did nothing with the request.
+        """
         connection, self._upstream, destination = self._upstream, None, self._destination
         if self._finished or connection is None or destination is None:
             return
         if malformed is not None:
             self.fail(502, f"the instance's answer is not valid HTTP: {malformed}")
-        elif not may_retry(self.head.method, True, self._body is not None, self._answered):
+        elif not may_retry(self.head.method, reached, self._body is not None, self._answered):
             if not self._answered and not connection.reused:
                 self._give_up_instance(destination)
             self.fail(502, "the instance closed the connection before it answered")
         else:
-            if connection.reused:
-                self._context.pool.drop(connection.endpoint)  # the others are as old: try a fresh one
-                self._attempts -= 1
+            if connection.reused or not reached:
+                self._pool.drop(connection.endpoint)  # the others are as old: try a fresh one
+                self._attempts -= connection.reused
             else:
                 self._give_up_instance(destination)
             self._task = asyncio.get_running_loop().create_task(self._obtain(destination))

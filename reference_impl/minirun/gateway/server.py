@@ -14,6 +14,7 @@ from minirun.gateway.base import GatewayLimits, Observer, Router
 from minirun.gateway.client import ClientConnection
 from minirun.gateway.exchange import Context
 from minirun.gateway.upstream import UpstreamPool
+from minirun.gateway.upstream_http2 import StreamPool
 from minirun.model.clock import Clock
 
 READ_BUFFER_BYTES = 32 * 1024
@@ -72,8 +73,8 @@ class Gateway:
     ) -> None:
         limits = limits or GatewayLimits()
         pool = UpstreamPool(clock, limits, memoryview(bytearray(READ_BUFFER_BYTES)))
-        self._context = Context(router, clock, limits, observer, pool, rng or random.Random())
-        self._clients: set[ClientConnection] = set()
+        streams = StreamPool(clock, limits, pool.buffer)
+        self._context = Context(router, clock, limits, observer, rng or random.Random(), pool, streams)
         self._servers: list[asyncio.Server] = []
 
     async def listen(self, host: str, port: int) -> list[socket.socket]:
@@ -89,29 +90,31 @@ class Gateway:
             self._servers.append(await loop.create_server(self._accept, sock=sock, backlog=1024))
 
     def _accept(self) -> ClientConnection:
-        return ClientConnection(self._context, self._clients)
+        return ClientConnection(self._context)
 
     def drop_endpoint(self, endpoint: Endpoint) -> None:
         """An instance is gone: close the idle connections to it."""
         self._context.pool.drop(endpoint)
+        self._context.streams.drop(endpoint)
 
     async def close(self, grace_seconds: float) -> None:
         """Stop listening, let running requests finish for `grace_seconds`, then cut off the others."""
         self._context.draining = True
         for server in self._servers:
             server.close()
-        for client in list(self._clients):
+        for client in list(self._context.clients):
             client.close_if_idle()
         await self._wait_for_clients(grace_seconds)
-        for client in list(self._clients):
+        for client in list(self._context.clients):
             client.abort()
         await self._wait_for_clients(None)
         self._context.pool.close()
+        self._context.streams.close()
 
     async def _wait_for_clients(self, timeout_seconds: float | None) -> None:
         """Until no client is connected, or the time is over."""
         done = self._context.drained
-        if self._clients:
+        if self._context.clients:
             done.clear()
             try:
                 async with asyncio.timeout(timeout_seconds):

@@ -2,13 +2,13 @@
 
 A connection is reusable only if its last answer ended where its framing says and nothing followed: bytes that
 nobody asked for could become the answer to the next request. Counterpart: Go's `http.Transport` in activator
-and queue-proxy. HTTP/2 to an instance (port name h2c) would be another class with the same verbs.
+and queue-proxy. HTTP/2 to an instance (port name h2c) is another class with the same verbs.
 """
 
 import asyncio
 import socket
-from collections.abc import Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar, cast
 
 import httptools
 
@@ -36,8 +36,37 @@ class ResponseSink(Protocol):
     def response_flush(self) -> None: ...
     def tunnel_from_upstream(self, data: bytes) -> None: ...
     def upstream_eof(self) -> None: ...
-    def upstream_lost(self, malformed: str | None) -> None: ...
+    def upstream_lost(self, malformed: str | None, reached: bool = True) -> None: ...
     def upstream_writable(self) -> None: ...
+
+
+def is_stale(sock: socket.socket) -> bool:
+    """Whether the peer closed an idle connection, also if the event loop has not noticed yet."""
+    try:
+        return not sock.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+async def open_connection(endpoint: Endpoint, limits: GatewayLimits, make: Callable[[socket.socket], P]) -> P:
+    """Connect to an instance; OSError if it does not take the connection in time."""
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        async with asyncio.timeout(limits.connect_timeout_seconds):
+            await loop.sock_connect(sock, (endpoint.host, endpoint.port))
+            _, protocol = await loop.create_connection(lambda: make(sock), sock=sock)
+    except BaseException:
+        sock.close()
+        raise
+    return protocol
 
 
 class UpstreamConnection(asyncio.BufferedProtocol):
@@ -53,7 +82,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self.tunnel = False
         self.write_paused = False
         self.idle_since_ns = 0
-        self._sock = sock
+        self.sock = sock
         self._reading = True
         self._headers = Headers(response_role)
         self.on_header = self._headers.add  # bound here: llhttp calls it without a hop
@@ -67,7 +96,7 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         self._trailers: Sequence[bytes] = ()
         self._silent_bytes = 0  # since the last head or body byte: bounds heads, trailers, chunk sizes
 
-    def begin(self, sink: ResponseSink, head: RequestHead, fields: bytes, body: Sequence[bytes]) -> None:
+    def send(self, sink: ResponseSink, head: RequestHead, fields: bytes, body: Sequence[bytes]) -> None:
         """Begin an exchange: send the head, with its forwarded `fields`, and what is there of the body."""
         self.sink = sink
         self._method = head.method
@@ -114,16 +143,6 @@ class UpstreamConnection(asyncio.BufferedProtocol):
         if reading is not self._reading and not self.transport.is_closing():
             self._reading = reading
             (self.transport.resume_reading if reading else self.transport.pause_reading)()
-
-    def is_stale(self) -> bool:
-        """Whether the instance closed this idle connection, also if the event loop has not noticed yet."""
-        try:
-            self._sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
-            return False
-        except OSError:
-            pass
-        return True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
@@ -246,29 +265,19 @@ class UpstreamPool:
         idle = self._idle.get(endpoint)
         while idle:
             connection = idle.pop()
-            if not connection.transport.is_closing() and not (check and connection.is_stale()):
+            if not connection.transport.is_closing() and not (check and is_stale(connection.sock)):
                 return connection
             connection.abort()
         return None
 
     async def connect(self, endpoint: Endpoint) -> UpstreamConnection:
         """Open a new connection; OSError if the instance does not take it in time."""
-        loop = asyncio.get_running_loop()
-        family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            async with asyncio.timeout(self.limits.connect_timeout_seconds):
-                await loop.sock_connect(sock, (endpoint.host, endpoint.port))
-                made = await loop.create_connection(
-                    lambda: UpstreamConnection(self, endpoint, sock), sock=sock
-                )
-        except BaseException:
-            sock.close()
-            raise
-        if made[1].transport.is_closing():
+        connection = await open_connection(
+            endpoint, self.limits, lambda sock: UpstreamConnection(self, endpoint, sock)
+        )
+        if connection.transport.is_closing():
             raise ConnectionResetError("the instance closed the connection at once")
-        return made[1]
+        return connection
 
     def put(self, connection: UpstreamConnection) -> None:
         """Keep a connection for later."""

@@ -10,8 +10,9 @@ import pytest
 from gatewayworld import GET, HOST, OK, Wire, World
 
 from minirun.activation.path import Endpoint
+from minirun.gateway.alarm import NEVER_NS
 from minirun.gateway.base import Destination, GatewayLimits
-from minirun.gateway.exchange import NEVER_NS, deadline, may_retry
+from minirun.gateway.exchange import deadline, may_retry
 from minirun.gateway.heads import Refusal, RequestHead
 from minirun.gateway.upstream import UpstreamPool
 from minirun.model.clock import SECOND_NS, SystemClock

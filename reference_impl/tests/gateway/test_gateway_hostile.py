@@ -103,7 +103,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "HTTP/1.2": (b"GET / HTTP/1.2\r\nHost: " + H + b"\r\n\r\n", 505),
     "HTTP/2.0": (b"GET / HTTP/2.0\r\nHost: " + H + b"\r\n\r\n", 505),
     "HTTP/3.0": (b"GET / HTTP/3.0\r\nHost: " + H + b"\r\n\r\n", 505),
-    "the preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505),
+    "a preface that is not quite HTTP/2's": (b"PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", 505),
     "a lower-case version": (b"GET / http/1.1\r\nHost: " + H + b"\r\n\r\n", 400),
     "a space after the version": (b"GET / HTTP/1.1 \r\nHost: " + H + b"\r\n\r\n", 400),
     "a leading zero in the version": (b"GET / HTTP/01.1\r\nHost: " + H + b"\r\n\r\n", 400),
