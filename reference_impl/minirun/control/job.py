@@ -74,6 +74,13 @@ CONDITIONS: Final[Mapping[str, Mapping[str, str]]] = {
     CANCELLED: {COMPLETED: FALSE, RESOURCES: TRUE, STARTED: TRUE, CONTAINER: TRUE},
 }
 """The conditions of a Task and of an Execution in each state, once it has begun."""
+TEXTS: Final[Mapping[str, str]] = {
+    RESOURCES: "Provisioned imported containers.",
+    STARTED: "Started deployed execution.",
+    CONTAINER: "Imported container image.",
+}
+"""What Cloud Run says of them when they are True."""
+MISSING: Final = "ContainerMissing"
 
 ATTEMPT_CODES: Final[Mapping[str, int]] = {"DeadlineExceeded": 4, "OOMKilled": 8}
 """google.rpc.Code of a failed attempt by the reason of its Pod; else it is ABORTED."""
@@ -98,20 +105,17 @@ def next_conditions(
 
     Args:
         verdict: why it failed or was cancelled.
-        began: whether a container of it ever ran; if none did, `Started` ends as `Completed` does.
+        began: whether a container of it ever ran; if none did, what never became True ends as False.
         done: what `Completed` says of success.
         now: the time, for conditions whose status changes (RFC 3339).
     """
-    ended = not MOVES[state]
+    never_began, texts = not MOVES[state] and not began, {**TEXTS, COMPLETED: done}
     for type_, status in CONDITIONS[state].items():
-        said = Verdict()
-        if status == TRUE and type_ == COMPLETED:
-            said = Verdict(message=done)
-        elif type_ == COMPLETED or (type_ != CONTAINER and ended and not began):
-            status, said = (FALSE, verdict) if ended else (status, said)
-        elif type_ == CONTAINER and verdict.reason == "ContainerMissing":
-            status, said = FALSE, verdict
-        conditions = set_condition(conditions, now, Condition(type_, status, "", "", *said))
+        imported = type_ == CONTAINER and verdict.reason != MISSING
+        failed = status == FALSE or (never_began and not imported)
+        said = verdict if failed else Verdict(message=texts[type_] if status == TRUE else "")
+        seen = Condition(type_, FALSE if failed else status, "", "", *said)
+        conditions = set_condition(conditions, now, seen)
     return list(conditions)
 
 
@@ -162,7 +166,7 @@ def state_of(execution: Execution) -> str:
 def readiness(job: Job, images: list[ContainerStatus] | str, asked_for: Execution | None) -> Condition:
     """A Job is Ready when it can run, and when the Execution that its spec asks for has come so far."""
     if isinstance(images, str):
-        return Condition(READY, FALSE, reason="ContainerMissing", message=images)
+        return Condition(READY, FALSE, reason=MISSING, message=images)
     if asked_for is None:
         return Condition(READY, TRUE)
     awaited = COMPLETED if job.spec.run_execution_token else STARTED
@@ -171,16 +175,18 @@ def readiness(job: Job, images: list[ContainerStatus] | str, asked_for: Executio
 
 
 def reconcile_job(ctx: Context, namespace: str, name: str) -> float | None:
-    """Makes the Execution that a Job's spec asks for, if it does, and tells of the latest one."""
+    """Makes the Execution that a Job's spec asks for, once, if it does, and tells of the latest one."""
     job = ctx.store.find(Job, namespace, name)
     if job is None or job.metadata.deletion_timestamp:
         return None
     spec, creator = job.spec.template.spec, job.metadata.annotations.get(RUN_CREATOR, "")
     images = pin_images(ctx, spec.template.spec.containers, ())
     asked_for, token = None, job.spec.run_execution_token or job.spec.start_execution_token
-    if token and not isinstance(images, str):
+    if token:
         wanted = make_execution(job, token, creator, spec)
-        asked_for = ctx.store.find(Execution, *wanted.key) or ctx.store.create(wanted)
+        asked_for = ctx.store.find(Execution, *wanted.key)
+        if asked_for is None and job.status.observed_generation < job.metadata.generation:
+            asked_for = ctx.store.create(wanted)
     executions = list(ctx.store.dependents(job.metadata.uid, Execution))
     executions.sort(key=lambda execution: execution.metadata.creation_timestamp)
     ready = readiness(job, images, asked_for)
@@ -225,7 +231,7 @@ def next_indexes(spec: ExecutionSpec, tasks: Iterable[Task]) -> list[int]:
     active = sum(1 for task in tasks if MOVES[task_state(task)])
     room = min(spec.parallelism or MAX_PARALLELISM, count) - active
     there = {task.status.index for task in tasks}
-    missing = (index for index in range(len(there), count) if index not in there)
+    missing = (index for index in range(count) if index not in there)
     return [index for index, _ in zip(missing, range(min(room, BATCH)), strict=False)]
 
 
@@ -279,7 +285,7 @@ def observe_execution(execution: Execution, tasks: list[Task], missing: str, now
     state = execution_state(execution, counts, bool(start))
     verdict = verdict_of(state, tasks)
     if missing:
-        state, verdict = FAILED, Verdict("ContainerMissing", missing)
+        state, verdict = FAILED, Verdict(MISSING, missing)
     seconds = unix_seconds(now) - unix_seconds(meta.creation_timestamp)
     done = f"Execution completed successfully in {seconds}s."
     status = replace(
