@@ -46,6 +46,7 @@ def _make(
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID
 
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
@@ -61,6 +62,7 @@ def _make(
         .not_valid_before(now - datetime.timedelta(minutes=5))
         .not_valid_after(now + VALID)
         .add_extension(x509.BasicConstraints(ca=authority is None, path_length=None), critical=True)
+        .add_extension(_key_usage(signs=authority is None), critical=True)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
         )
@@ -68,9 +70,27 @@ def _make(
     )
     if hosts:
         names = x509.SubjectAlternativeName([_general_name(host) for host in dict.fromkeys(hosts)])
-        builder = builder.add_extension(names, critical=False)
+        use = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        builder = builder.add_extension(names, critical=False).add_extension(use, critical=False)
     certificate = builder.sign(signer, hashes.SHA256())
     return pem, certificate.public_bytes(form.Encoding.PEM)
+
+
+def _key_usage(signs: bool) -> "x509.KeyUsage":
+    """What strict clients (Python from 3.13 on) want to read: an authority signs, a server proves itself."""
+    from cryptography import x509
+
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs,
+        crl_sign=signs,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def _general_name(host: str) -> "x509.GeneralName":
