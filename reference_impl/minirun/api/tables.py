@@ -286,7 +286,7 @@ COLUMNS: Final[Mapping[type[Resource], tuple[Column, ...]]] = {
         at("Version", "status.node_info.kubelet_version"),
         column(Node, "Internal-IP", node_address("InternalIP"), priority=1),
         column(Node, "External-IP", node_address("ExternalIP"), priority=1),
-        at("OS-Image", "status.node_info.operating_system", priority=1),
+        at("OS-Image", "status.node_info.os_image", priority=1),
         at("Kernel-Version", "status.node_info.kernel_version", priority=1),
         at("Container-Runtime", "status.node_info.container_runtime_version", priority=1),
     ),

@@ -66,6 +66,7 @@ def this_machine(version: str, now: str) -> Node:
             node_info=NodeSystemInfo(
                 operating_system=platform.system().lower(),
                 architecture=platform.machine(),
+                os_image=platform.platform(terse=True),
                 kernel_version=platform.release(),
                 kubelet_version=f"v{version}",
                 container_runtime_version=f"minirun://{version}",

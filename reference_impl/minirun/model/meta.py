@@ -20,6 +20,14 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defau
     """A piece of an object; fields that hold their default are left out of the JSON."""
 
 
+V = TypeVar("V", str, int, bool)
+
+
+def always(value: V) -> V:
+    """The default of a field that is in the JSON all the same: one that clients' schemas require."""
+    return msgspec.field(default_factory=lambda: value)
+
+
 class OwnerReference(Part, frozen=True):
     """Who an object belongs to; when the owner goes, the object goes (Kubernetes' garbage collection)."""
 

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from minirun.model.meta import Condition, ObjectMeta, OwnerReference, Part, Resource
+from minirun.model.meta import Condition, ObjectMeta, OwnerReference, Part, Resource, always
 
 SERVING = "serving.knative.dev/v1"
 AUTOSCALING = "autoscaling.internal.knative.dev/v1alpha1"
@@ -219,7 +219,7 @@ class ContainerPort(Part, frozen=True):
     """`name` says the protocol spoken to the container: http1 (or empty) or h2c."""
 
     name: str = ""
-    container_port: int = 0
+    container_port: int = always(0)
     protocol: str = ""
 
 
@@ -232,22 +232,22 @@ class ResourceRequirements(Part, frozen=True):
 
 class HTTPHeader(Part, frozen=True):
     name: str = ""
-    value: str = ""
+    value: str = always("")
 
 
 class HTTPGetAction(Part, frozen=True):
     path: str = ""
-    port: int | str = 0
+    port: int | str = always(0)
     host: str = ""
     scheme: str = ""
     http_headers: list[HTTPHeader] = []
 
 
-class TCPSocketAction(Part, frozen=True, omit_defaults=False):
+class TCPSocketAction(Part, frozen=True):
     """`port` 0 is the container's, and is shown, as Go writes it."""
 
-    port: int | str = 0
-    host: str | UnsetType = UNSET
+    port: int | str = always(0)
+    host: str = ""
 
 
 class ExecAction(Part, frozen=True):
@@ -255,7 +255,7 @@ class ExecAction(Part, frozen=True):
 
 
 class GRPCAction(Part, frozen=True):
-    port: int = 0
+    port: int = always(0)
     service: str | None = None
 
 
@@ -548,11 +548,11 @@ class ContainerState(Part, frozen=True):
 
 class PodContainerStatus(Part, frozen=True):
     name: str = ""
-    image: str = ""
-    image_id: str = msgspec.field(default="", name="imageID")
-    ready: bool = False
+    image: str = always("")
+    image_id: str = msgspec.field(default_factory=str, name="imageID")
+    ready: bool = always(False)
     started: bool = False
-    restart_count: int = 0
+    restart_count: int = always(0)
     state: ContainerState = ContainerState()
     last_state: ContainerState | None = None
 
@@ -633,7 +633,7 @@ class ServiceAccount(Resource, frozen=True):
 class ServicePort(Part, frozen=True):
     name: str = ""
     protocol: str = ""
-    port: int = 0
+    port: int = always(0)
     target_port: int | str | None = None
     node_port: int = 0
     app_protocol: str = ""
@@ -712,11 +712,16 @@ class NodeAddress(Part, frozen=True):
 
 
 class NodeSystemInfo(Part, frozen=True):
-    operating_system: str = ""
-    architecture: str = ""
-    kernel_version: str = ""
-    kubelet_version: str = ""
-    container_runtime_version: str = ""
+    operating_system: str = always("")
+    architecture: str = always("")
+    os_image: str = always("")
+    kernel_version: str = always("")
+    kubelet_version: str = always("")
+    kube_proxy_version: str = always("")
+    container_runtime_version: str = always("")
+    machine_id: str = msgspec.field(default_factory=str, name="machineID")
+    boot_id: str = msgspec.field(default_factory=str, name="bootID")
+    system_uuid: str = msgspec.field(default_factory=str, name="systemUUID")
 
 
 class NodeStatus(Part, frozen=True):

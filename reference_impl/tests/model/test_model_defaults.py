@@ -66,7 +66,7 @@ def test_several_containers_are_numbered_around_the_names_that_are_taken() -> No
 def test_a_periodic_readiness_probe_gets_kubernetes_thresholds() -> None:
     spec = echoed(service({"image": "a", "readinessProbe": {"httpGet": {"path": "/"}, "periodSeconds": 5}}))
     assert spec["template"]["spec"]["containers"][0]["readinessProbe"] == {
-        "httpGet": {"path": "/"},
+        "httpGet": {"path": "/", "port": 0},
         "periodSeconds": 5,
         "successThreshold": 1,
         "failureThreshold": 3,
