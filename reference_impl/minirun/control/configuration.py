@@ -5,7 +5,7 @@ so a deploy that fails leaves the one before in place. Counterpart: pkg/reconcil
 knative/serving.
 """
 
-from minirun.control.children import PENDING, is_controlled_by
+from minirun.control.children import PENDING, child_name, is_controlled_by
 from minirun.control.context import Context
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark
 from minirun.model.labels import (
@@ -27,7 +27,7 @@ from minirun.store.store import Store, edit
 def revision_name(configuration: Configuration) -> str:
     """The revision's name: the template's own, or `NAME-00001` after the generation."""
     meta = configuration.metadata
-    return configuration.spec.template.metadata.name or f"{meta.name}-{meta.generation:05d}"
+    return configuration.spec.template.metadata.name or child_name(meta.name, f"-{meta.generation:05d}")
 
 
 def generation_of(revision: Revision) -> int:

@@ -11,6 +11,7 @@ from minirun.model.resources import (
     Configuration,
     ConfigurationSpec,
     Container,
+    Deployment,
     Revision,
     RevisionSpec,
     RevisionTemplate,
@@ -279,5 +280,18 @@ def test_a_failure_that_is_known_at_once_is_told_again_for_clients_that_look_lat
         assert 1 <= world.seconds() - since <= 3
         again = world.service("bad")
         assert (again.status, again.metadata.generation) == (failed.status, failed.metadata.generation)
+
+    play(scene)
+
+
+def test_a_long_name_is_shortened_in_all_that_is_made_of_it() -> None:
+    async def scene(world: World) -> None:
+        name = "a" * 63
+        world.deploy(name)
+        revision = (await world.until_ready(name)).status.latest_ready_revision_name
+        assert revision == "a" * 25 + "b06521f39153d618550606be297466d5" + "-00001"
+        (deployment,) = world.store.select(Deployment, NS)
+        assert len(deployment.metadata.name) == 63
+        assert await world.request(f"{name}.{NS}.localhost") == revision
 
     play(scene)
