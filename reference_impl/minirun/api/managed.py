@@ -15,9 +15,10 @@ from starlette.requests import Request
 
 from minirun.api.google import failed_precondition
 from minirun.api.kubernetes import KubernetesAPI
-from minirun.api.mapping import Document
+from minirun.api.mapping import Document, dig
 from minirun.api.requests import CALLER, Target
 from minirun.api.status import StatusError
+from minirun.model.cloudrun import NAME_MAX, SERVICE_VALUES, check_values
 from minirun.model.labels import CREATOR, LAST_MODIFIER, RUN, SERVICE
 from minirun.model.meta import Resource, with_meta
 from minirun.model.names import LABEL_1123, objections
@@ -163,21 +164,26 @@ class Managed:
         """What Cloud Run refuses about a Service at once, where Knative stores it and reports a condition."""
         if kind.type is not Service:
             return
-        spec = document.get("spec") or {}
-        template = spec.get("template") or {}
-        named = (template.get("metadata") or {}).get("name", "")
+        named = dig(document, ("spec", "template", "metadata", "name")) or ""
         was = stored.spec.template.metadata.name if isinstance(stored, Service) else ""
         if named and named != was and self.store.find(Revision, place.namespace, named):
             message = f"Revision named '{named}' with different configuration already exists."
             raise StatusError(409, message, reason="AlreadyExists")
-        unknown = [
+        traffic = dig(document, ("spec", "traffic"))
+        targets = traffic if isinstance(traffic, list) else []
+        names = [dig(target, ("revisionName",)) or "" for target in targets]
+        wrong = [
             (f"spec.traffic[{index}].revisionName", f"Revision '{name}' is not found.")
-            for index, target in enumerate(spec.get("traffic") or ())
-            if (name := target.get("revisionName", "")) not in ("", named)
-            and self.store.find(Revision, place.namespace, name) is None
+            for index, name in enumerate(names)
+            if name not in ("", named) and self.store.find(Revision, place.namespace, name) is None
         ]
-        if unknown:
-            raise StatusError(400, "The request has errors", violations=unknown)
+        notes = document["metadata"]["annotations"]
+        errors = check_values(notes, SERVICE_VALUES, "metadata.annotations")
+        wrong += [(path, error.message) for error in errors for path in error.paths]
+        if len(name := _name_of(document)) > NAME_MAX:
+            wrong.append(("metadata.name", f"'{name}' is longer than {NAME_MAX} characters."))
+        if wrong:
+            raise StatusError(400, "The request has errors", violations=wrong)
 
     def _check_unused(self, revision: Revision) -> None:
         name = revision.metadata.name
@@ -230,14 +236,18 @@ def accept(document: Document, place: Place, stored: Resource | None) -> Documen
     Args:
         document: a v1 object; its status is dropped.
         stored: what it replaces; who made it and changed it is taken from there, not from the client.
+
+    Raises:
+        StatusError (400)
     """
-    meta = dict(document.get("metadata") or {})
-    labels = {k: v for k, v in (meta.get("labels") or {}).items() if k not in (LOCATION, LAST_UPDATED)}
-    annotations = {
-        k: v
-        for k, v in (meta.get("annotations") or {}).items()
-        if k not in _SERVER_ANNOTATIONS and k not in _SIGNATURES
-    }
+    said = document.get("metadata") or {}
+    meta = dict(said) if isinstance(said, dict) else {}
+    labels, annotations = meta.get("labels") or {}, meta.get("annotations") or {}
+    if not all(isinstance(part, dict) for part in (said, labels, annotations)):
+        raise StatusError(400, "metadata, its labels and its annotations must be objects")
+    labels = {k: v for k, v in labels.items() if k not in (LOCATION, LAST_UPDATED)}
+    dropped = (*_SERVER_ANNOTATIONS, *_SIGNATURES)
+    annotations = {k: v for k, v in annotations.items() if k not in dropped}
     if stored is not None:
         annotations |= {k: v for k, v in stored.metadata.annotations.items() if k in _SIGNATURES}
     meta |= {"namespace": place.namespace, "labels": labels, "annotations": annotations}

@@ -69,6 +69,38 @@ GPU_TYPES: Final[Mapping[str, GPUType]] = {
 }
 
 
+NAME_MAX: Final = 49  # of a Service: its address has the name, a hash and the region's code in one label
+# What annotations with a fixed set of values may say, in any case of letters.
+SERVICE_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
+    f"{RUN}ingress": ("all", "internal", "internal-and-cloud-load-balancing", "none"),
+    f"{RUN}scalingMode": ("automatic", "manual"),
+    f"{RUN}launch-stage": ("GA", "BETA", "ALPHA"),
+    f"{RUN}invoker-iam-disabled": ("true", "false"),
+}
+TEMPLATE_VALUES: Final[Mapping[str, tuple[str, ...]]] = {
+    f"{RUN}execution-environment": ("gen1", "gen2"),
+    f"{RUN}vpc-access-egress": ("all-traffic", "private-ranges-only", "all"),
+    f"{RUN}cpu-throttling": ("true", "false"),
+    f"{RUN}startup-cpu-boost": ("true", "false"),
+    f"{RUN}sessionAffinity": ("true", "false"),
+}
+
+
+def check_values(
+    annotations: Mapping[str, object], allowed: Mapping[str, tuple[str, ...]], path: str
+) -> Errors:
+    """An error for each annotation that says something else than its row allows.
+
+    Args:
+        allowed: one of the tables above.
+        path: of the annotations.
+    """
+    for key, values in allowed.items():
+        said = annotations.get(key)
+        if said is not None and str(said).lower() not in {value.lower() for value in values}:
+            yield _bad(f"{path}.{key}", f"'{said}' is given; allowed are {', '.join(values)}.")
+
+
 def complete(template: RevisionTemplate, namespace: str) -> RevisionTemplate:
     """The template with Cloud Run's own defaults: port, start-up probe, account, most instances, concurrency.
 
@@ -144,6 +176,8 @@ def total(containers: list[Container], resource: str) -> Fraction | None:
 
 def check(template: RevisionTemplate) -> Errors:
     """What Cloud Run refuses about CPU, memory, concurrency and GPUs of a complete template."""
+    notes = "spec.template.metadata.annotations"
+    yield from check_values(template.metadata.annotations, TEMPLATE_VALUES, notes)
     containers = template.spec.containers
     path = "spec.template.spec.containers.resources.limits"
     if with_gpu := [container for container in containers if total([container], GPU)]:

@@ -148,6 +148,9 @@ def stored_revision(store: Store, name: str, service: str = "hello") -> None:
         ("POST", f"{V2}?serviceId=x", {"template": 3}, 400, "INVALID_ARGUMENT", "wrong type"),
         ("POST", f"{V2}?serviceId=x", {"labels": {f"{RUN}a": "b"}}, 400, "INVALID_ARGUMENT", "system"),
         ("POST", f"{V2}?serviceId=x", {"ingress": 9}, 400, "INVALID_ARGUMENT", "INGRESS_TRAFFIC_ALL"),
+        ("POST", V1, {"metadata": 3}, 400, "INVALID_ARGUMENT", "must be objects"),
+        ("POST", V1, v1_service() | {"spec": 3}, 400, "INVALID_ARGUMENT", "spec"),
+        ("POST", V1, v1_service("n" * 50), 400, "INVALID_ARGUMENT", "49 characters"),
         ("PATCH", f"{V2}/hello?updateMask=ingress.x", {}, 400, "INVALID_ARGUMENT", "updateMask"),
         ("GET", f"{V2}/other/revisions/hello-00001", None, 404, "NOT_FOUND", "does not exist"),
         ("POST", V1.replace("demo", "No_Project"), v1_service(), 403, "PERMISSION_DENIED", "No_Project"),
@@ -208,6 +211,16 @@ async def test_a_refusal_names_the_field(
     (detail,) = error["details"]
     assert detail["@type"] == "type.googleapis.com/google.rpc.BadRequest"
     assert field in [violation["field"] for violation in detail["fieldViolations"]]
+
+
+async def test_annotations_say_only_what_cloud_run_knows(client: httpx.AsyncClient) -> None:
+    wrong = v1_service()
+    wrong["metadata"]["annotations"][f"{RUN}ingress"] = "everybody"
+    assert "metadata.annotations.run.googleapis.com/ingress" in (await client.post(V1, json=wrong)).text
+    wrong = v1_service()
+    wrong["spec"]["template"]["metadata"]["annotations"][f"{RUN}execution-environment"] = "gen3"
+    refused = await client.post(V1, json=wrong)
+    assert (refused.status_code, "allowed are gen1, gen2" in refused.text) == (400, True)
 
 
 async def test_traffic_names_revisions_that_are_there_or_that_it_makes(
