@@ -126,6 +126,17 @@ def test_a_deploy_is_seen_by_both_fronts_and_updates_split_traffic(
     gcloud("run", "revisions", "delete", "hello-00001")
 
 
+def test_logs_have_the_requests_and_what_the_instance_printed(platform: Platform, gcloud: Gcloud) -> None:
+    gcloud("run", "deploy", "logged", "--image=hello", "--allow-unauthenticated")
+    url = str(kubernetes(platform, "logged")["status"]["url"])
+    assert platform.get(url.removeprefix("http://"), "/seen?x=1").status_code == 200
+    read = gcloud("run", "services", "logs", "read", "logged").stdout
+    assert f"GET 200 {url}/seen?x=1" in read
+    asked = 'resource.labels.service_name="logged" AND httpRequest.status=200'
+    (entry,) = gcloud.json("logging", "read", asked, "--limit=1")
+    assert entry["httpRequest"]["requestUrl"] == f"{url}/seen?x=1"
+
+
 def test_what_is_made_through_kubernetes_is_seen_by_gcloud_until_gcloud_deletes_it(
     platform: Platform, gcloud: Gcloud
 ) -> None:
