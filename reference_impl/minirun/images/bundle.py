@@ -49,8 +49,9 @@ class Image:
 
 
 def sample_names() -> list[str]:
-    """The samples that come with the package."""
-    return sorted(path.name for path in SAMPLES.iterdir() if (path / "main.py").is_file())
+    """The samples that run as they come with the package; one with a requirements.txt is to be built."""
+    folders = (path for path in SAMPLES.iterdir() if (path / "main.py").is_file())
+    return sorted(path.name for path in folders if not (path / "requirements.txt").exists())
 
 
 @cache
