@@ -126,12 +126,13 @@ class CloudRunV2:
         """One page of a collection of a location, or of what is below an object; `-` stands for all."""
         above = parse_name(parent)
         parts = above._replace(path=(*above.path, collection))
-        pairs = zip(accumulate(above.path[::2], "{}/{}".format), above.path[1::2], strict=True)
+        row = parts.row  # where it is, there are all above it
+        pairs = zip(accumulate(above.path[::2], "{}/{}".format), above.path[1::2], strict=False)
         wanted = [f"{COLLECTIONS[path].label}={name}" for path, name in pairs if name != "-"]
         query = {"labelSelector": ",".join(wanted)} if wanted else {}
         found = []
         for place in self._managed.places(parts.project, parts.region):
-            items = (await self._managed.list(place, parts.row.kind, query))["items"]
+            items = (await self._managed.list(place, row.kind, query))["items"]
             found += [self._shown(parts._replace(region=place.region), item) for item in items]
         page, token = paged(found, lambda item: str(item["name"]), page_size, page_token)
         return {collection: page} | ({"nextPageToken": token} if token else {})

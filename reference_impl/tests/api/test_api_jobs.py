@@ -155,3 +155,9 @@ async def test_lines_of_tasks_are_found_by_their_job(client: httpx.AsyncClient, 
     ]
     assert found["textPayload"] == "done"
     assert found["labels"].items() >= labels.items()
+
+
+@pytest.mark.parametrize("rest", ["workers", "workers/x/tasks", "jobs/x/tasks", "jobs/x/executions/y/z"])
+async def test_what_v2_does_not_have_is_a_404(client: httpx.AsyncClient, rest: str) -> None:
+    answered = await client.get(f"/v2/projects/demo/locations/us-central1/{rest}")
+    assert (answered.status_code, answered.json()["error"]["status"]) == (404, "NOT_FOUND")

@@ -259,6 +259,9 @@ def test_a_job_is_made_run_and_read_down_to_its_tasks(clients: Clients, platform
     assert tasks.get_task(name=found[0].name).last_attempt_result.exit_code == 0
     stored = platform.api.get(f"/apis/run.googleapis.com/v1/namespaces/demo/jobs/{own}").json()
     assert stored["spec"]["template"]["spec"]["template"]["spec"]["maxRetries"] == 0
+    with pytest.raises(NotFound):
+        executions.get_execution(name=execution.name.replace(f"/jobs/{own}/", "/jobs/other/"))
+    assert len(list(tasks.list_tasks(parent=f"{made.name}/executions/-"))) == 2
     latest = jobs.get_job(name=made.name).latest_created_execution
     assert latest.name == execution.name
     assert latest.completion_status == run_v2.ExecutionReference.CompletionStatus.EXECUTION_SUCCEEDED
