@@ -14,6 +14,7 @@ from minirun.api.bodies import read_document
 from minirun.api.requests import Target, find_object, is_dry_run
 from minirun.api.selectors import parse_selector
 from minirun.api.status import StatusError, conflict
+from minirun.model.decoding import without_nulls
 from minirun.model.meta import FOREGROUND, ORPHAN, Resource, replace
 from minirun.model.resources import Namespace, NamespaceStatus
 from minirun.model.settings import SYSTEM_NAMESPACE
@@ -42,7 +43,7 @@ async def read_delete_options(request: Request) -> DeleteOptions:
     """What the body and the query say; the query wins. Raises StatusError (400)."""
     document, _ = await read_document(request, optional=True)
     try:
-        options = msgspec.convert({k: v for k, v in document.items() if v is not None}, DeleteOptions)
+        options = msgspec.convert(without_nulls(document), DeleteOptions)
     except msgspec.ValidationError as error:
         raise StatusError(400, f"the body is no DeleteOptions: {error}") from None
     policy = request.query_params.get("propagationPolicy") or options.propagation_policy

@@ -92,7 +92,8 @@ class Client:
         host = urlsplit(self.api).hostname or ""
         self._http = httpx.Client(
             base_url=self.api,
-            headers={"Authorization": f"Bearer {self.token}"} if self.token else {},
+            headers={"User-Agent": "minirun"}  # the owner of the fields that it writes
+            | ({"Authorization": f"Bearer {self.token}"} if self.token else {}),
             timeout=httpx.Timeout(30, read=600),
             trust_env=not host.startswith(LOOPBACK),  # a proxy can't reach this machine's loopback
             transport=transport,

@@ -12,7 +12,7 @@ import msgspec
 from minirun.cli.client import Client
 from minirun.model.conditions import FALSE, READY, TRUE, find, status_of
 from minirun.model.durations import human_duration
-from minirun.model.meta import Resource, unix_seconds
+from minirun.model.meta import Resource, unix_seconds, with_meta
 from minirun.model.resources import Service
 
 Output = Literal["table", "json", "yaml"]
@@ -61,7 +61,11 @@ def dump(value: object, output: Output) -> str:
 def show(
     items: Sequence[Resource], output: Output, columns: Mapping[str, Callable[..., object]], one: bool = False
 ) -> None:
-    """Prints objects: `columns` (heading -> cell of an object) as a table, or the objects themselves."""
+    """Prints objects: `columns` (heading -> cell of an object) as a table, or the objects themselves.
+
+    Who owns which field is left out, as kubectl leaves it out.
+    """
+    items = [with_meta(item, managed_fields=[]) for item in items]
     if output == "table":
         print_table(list(columns), [[cell(item) for cell in columns.values()] for item in items])
     elif one:

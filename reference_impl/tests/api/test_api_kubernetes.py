@@ -492,7 +492,7 @@ async def test_what_has_finalizers_lingers(client: httpx.AsyncClient, store: Sto
 
 async def test_delete_has_preconditions(client: httpx.AsyncClient, store: Store) -> None:
     store.create(config_map("a"))
-    wrong = {"preconditions": {"uid": "another"}}
+    wrong = {"gracePeriodSeconds": None, "preconditions": {"uid": "another", "resourceVersion": None}}
     answer = await client.request("DELETE", f"{CONFIG_MAPS}/a", json=wrong)
     assert (answer.status_code, answer.json()["reason"]) == (409, "Conflict")
     assert "Precondition failed: UID in precondition: another, UID in object meta: " in answer.text
