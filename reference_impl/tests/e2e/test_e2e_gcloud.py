@@ -211,3 +211,24 @@ def test_an_execution_that_fails_and_one_that_is_cancelled(platform: Platform, g
     assert "Cancelled execution" in gcloud("run", "jobs", "executions", "cancel", name).stderr
     gcloud("run", "jobs", "delete", "sad")
     assert executions(platform, "sad") == []
+
+
+def test_secrets_by_version_and_a_sidecar_are_deployed_with_gclouds_own_flags(
+    platform: Platform, gcloud: Gcloud
+) -> None:
+    versions = {"metadata": {"name": "db"}, "stringData": {"1": "old", "2": "new"}}
+    made = platform.api.post("/api/v1/namespaces/demo/secrets", json=versions)
+    assert made.status_code == 201, made.text
+    sidecar = ("--container=side", "--image=hello", "--command=python", "--args=-m,http.server,0")
+    web = ("--container=web", "--image=hello", "--port=8080", "--depends-on=side")
+    secrets = ("--set-secrets=TARGET=db:latest,/secrets/password=db:1",)
+    gcloud("run", "deploy", "pair", "--no-allow-unauthenticated", *web, *secrets, *sidecar)
+    assert conditions(kubernetes(platform, "pair"))["Ready"] == "True"
+    pods = platform.api.get("/api/v1/namespaces/demo/pods").json()["items"]
+    [pod] = [pod for pod in pods if pod["metadata"]["name"].startswith("pair-")]
+    ready = {status["name"]: status["ready"] for status in pod["status"]["containerStatuses"]}
+    assert ready == {"web": True, "side": True}
+    log = f"/api/v1/namespaces/demo/pods/{pod['metadata']['name']}/log"
+    said = platform.api.get(log, params={"container": "web"}).text
+    assert "put $MINIRUN_MOUNTS" in said
+    assert "before /secrets" in said
