@@ -71,11 +71,12 @@ def start_order(pod: Pod) -> dict[str, list[str]]:
 
 
 def make_probe(
-    declared: DeclaredProbe | None, container_port: int = 0, period_seconds: int = 10
+    declared: DeclaredProbe | None, container_port: int = 0, period_seconds: int = 10, h2c: bool = False
 ) -> Probe | None:
     """A declared probe as runtimes know it; what is 0 is Kubernetes' default, a period `period_seconds`.
 
-    A probe of the container's own port names none: the runtime knows where that port really is.
+    A probe of the container's own port names none: the runtime knows where that port really is. `h2c`: the
+    container speaks HTTP/2 only, so an HTTP probe does, too, as queue-proxy's.
     """
 
     def port_of(port: int | str) -> int:
@@ -93,9 +94,8 @@ def make_probe(
     )
     if (http := declared.http_get) is not None:
         headers = tuple((header.name, header.value) for header in http.http_headers)
-        return dataclasses.replace(
-            probe, kind="http", path=http.path or "/", port=port_of(http.port), headers=headers
-        )
+        probe = dataclasses.replace(probe, path=http.path or "/", port=port_of(http.port), headers=headers)
+        return dataclasses.replace(probe, kind="h2c" if h2c else "http")
     if declared.exec is not None:
         return dataclasses.replace(probe, kind="exec", command=tuple(declared.exec.command))
     if (grpc := declared.grpc) is not None:
@@ -115,6 +115,7 @@ def make_instance_spec(pod: Pod, container: Container, progress_deadline_ns: int
         port_of(pod, container),
         (c for c in pod.spec.containers if c is not serving_container(pod)),
     )
+    h2c = any(each.name == "h2c" for each in container.ports)
     if PROGRESS_DEADLINE in meta.annotations:
         progress_deadline_ns = parse_duration(meta.annotations[PROGRESS_DEADLINE])
     return InstanceSpec(
@@ -134,9 +135,9 @@ def make_instance_spec(pod: Pod, container: Container, progress_deadline_ns: int
         sidecar_ports=tuple(filter(None, (port_of(pod, other) for other in others))),
         working_dir=container.working_dir,
         memory_limit_bytes=whole(limits["memory"]) if "memory" in limits else None,
-        readiness=make_probe(container.readiness_probe, port, period_seconds=0),
-        liveness=make_probe(container.liveness_probe, port),
-        startup=make_probe(container.startup_probe, port),
+        readiness=make_probe(container.readiness_probe, port, 0, h2c),
+        liveness=make_probe(container.liveness_probe, port, h2c=h2c),
+        startup=make_probe(container.startup_probe, port, h2c=h2c),
         termination_grace_seconds=TERMINATION_GRACE_SECONDS,
         progress_deadline_seconds=progress_deadline_ns / SECOND_NS,
         runs_once=pod.spec.restart_policy == "Never",

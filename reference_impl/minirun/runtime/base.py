@@ -19,10 +19,11 @@ Log = Callable[[str, bytes], None]
 class Probe:
     """A health check, with Kubernetes' fields and defaults; `port` 0 is the port given in $PORT.
 
+    `h2c` is an HTTP probe of a container that speaks HTTP/2 only.
     `period_seconds` 0 is Knative's fast probing: every 5 ms until the app is ready, every 10 s after that.
     """
 
-    kind: Literal["http", "tcp", "exec", "grpc"] = "tcp"
+    kind: Literal["http", "h2c", "tcp", "exec", "grpc"] = "tcp"
     path: str = "/"
     port: int = 0
     headers: tuple[tuple[str, str], ...] = ()

@@ -56,7 +56,7 @@ async def test_a_probe_with_a_port_of_its_own_goes_there():
 async def test_a_probe_of_a_port_without_a_listener_says_that_nobody_listens():
     async with server(b"") as port:
         pass
-    for kind in ("tcp", "http", "grpc"):
+    for kind in ("tcp", "http", "h2c", "grpc"):
         assert not (await probe_network(Probe(kind), "127.0.0.1", port)).listening
 
 
@@ -85,6 +85,26 @@ async def test_a_grpc_probe_passes_when_the_health_service_says_serving(answer, 
     assert seen.ok is ok
     assert heard[0].startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
     assert b"\0\0\0\0\x09\x0a\x07greeter" in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("answer", "ok"),
+    [
+        (SETTINGS + frame(1, 5, 1, b"\x88"), True),
+        (SETTINGS + frame(1, 4, 1, b"\x08\x03103") + frame(1, 4, 1, b"\x88"), True),
+        (SETTINGS + frame(1, 4, 1, b"\x8e"), False),
+        (SETTINGS + frame(1, 4, 1, b"\xff\xff\xff"), False),
+        (SETTINGS + frame(3, 0, 1, bytes(4)), False),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", False),
+    ],
+    ids=["200", "103 and 200", "500", "not hpack", "reset", "not http/2"],
+)
+async def test_an_http_probe_of_an_h2c_container_speaks_http2(answer, ok):
+    heard: list[bytes] = []
+    async with server(answer, heard) as port:
+        probe = Probe("h2c", path="/healthz", headers=(("X-Mine", "1"), ("Host", "x")))
+        assert (await probe_network(probe, "127.0.0.1", port)).ok is ok
+    assert heard[0].startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
 
 class Scripted:
