@@ -16,6 +16,7 @@ _REQUIREMENT = re.compile(
     rf"\s*(?P<absent>!\s*)?(?P<key>{_KEY})(?(absent)|(?:\s*(?P<equality>==|=|!=)\s*(?P<value>[-A-Za-z0-9_.]*)"
     r"|\s+(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|$)"
 )
+_FIELD_REQUIREMENT = re.compile(r"([^=!]+)(==|!=|=)(.*)")
 _ABOUT = ("apiVersion", "kind", "name", "namespace", "uid")
 FIELDS: Final[Mapping[str, str]] = {
     "metadata.name": "metadata.name",
@@ -63,12 +64,22 @@ def _field(resource: Resource, path: str) -> str:
 
 def parse_selector(query: Mapping[str, str]) -> Selector:
     """The selector in `labelSelector` and `fieldSelector` of a query. Raises StatusError (400)."""
-    fields = _parse(query.get("fieldSelector", ""))
-    for requirement in fields:
-        if requirement.key not in FIELDS:
-            known = ", ".join(f'"{name}"' for name in FIELDS)
-            raise StatusError(400, f'"{requirement.key}" is not a known field selector: only {known}')
+    fields = tuple(map(_field_requirement, filter(None, query.get("fieldSelector", "").split(","))))
     return Selector(_parse(query.get("labelSelector", "")), fields)
+
+
+def _field_requirement(text: str) -> Requirement:
+    """`FIELD=VALUE`, `==` or `!=`; a value may have anything in it but a comma."""
+    match = _FIELD_REQUIREMENT.fullmatch(text)
+    if match is None:
+        raise StatusError(
+            400, f'invalid selector: "{text}" is none of FIELD=VALUE, FIELD==VALUE, FIELD!=VALUE'
+        )
+    key, operator, value = match.groups()
+    if key not in FIELDS:
+        known = ", ".join(f'"{name}"' for name in FIELDS)
+        raise StatusError(400, f'"{key}" is not a known field selector: only {known}')
+    return Requirement(key, frozenset({value}), operator != "!=")
 
 
 def _parse(text: str) -> tuple[Requirement, ...]:

@@ -119,9 +119,11 @@ async def test_core_services_show_their_addresses(client: httpx.AsyncClient, sto
 
 
 async def test_events_start_with_when(client: httpx.AsyncClient, store: Store) -> None:
-    about = ObjectReference(kind="Service", name="x")
+    about = ObjectReference(api_version="serving.knative.dev/v1", kind="Service", name="x")
     store.create(CoreEvent(metadata=named("e"), involved_object=about, type="Warning", reason="R", count=2))
-    [row] = await shown(client, f"{CORE}/events")
+    selected = "involvedObject.kind=Service,involvedObject.apiVersion=serving.knative.dev/v1"
+    assert not await shown(client, f"{CORE}/events?fieldSelector={selected}x")
+    [row] = await shown(client, f"{CORE}/events?fieldSelector={selected}")
     assert list(row) == ["Last Seen", "Type", "Reason", "Object", "Message"]
     assert (row["Last Seen"], row["Object"]) == ("<unknown>", "service/x")
 

@@ -108,6 +108,10 @@ def test_what_there_is_is_shown_with_knatives_columns(kubectl: Kubectl) -> None:
         assert f"\n{kind}/shown" in f"\n{everything}"
     assert "shown-00001" in kubectl("get", "ksvc", "shown", "-o", "yaml")
     assert "ingresses" in kubectl("api-resources", "--categories=networking")
+    pages = kubectl("get", "configurations,routes,rev", "--chunk-size=1", "--no-headers").splitlines()
+    assert sum("/shown" in line for line in pages) == 3
+    by_age = kubectl("get", "ksvc", "-A", "--sort-by=.metadata.creationTimestamp", "--no-headers")
+    assert re.search(rf"{kubectl.namespace} +shown ", by_age)
     kubectl("delete", "ksvc", "shown", "--wait=false")
 
 
@@ -118,6 +122,7 @@ def test_an_object_is_described_with_its_events(kubectl: Kubectl) -> None:
     events = kubectl("get", "events", "--field-selector", "involvedObject.name=told-00001")
     assert "revision/told-00001" in events
     assert "configuration/told " not in events
+    assert "Service/told" in kubectl("events", "--for=ksvc/told")
     kubectl("delete", "ksvc", "told", "--wait=false")
 
 
