@@ -15,16 +15,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 import msgspec
 
 from minirun.api.managed import DEFAULT_CALLER, Managed, find_place, readiness, show
-from minirun.api.mapping import (
-    Document,
-    dig,
-    etag_of,
-    is_system,
-    revision_to_v2,
-    service_to_v1,
-    service_to_v2,
-)
+from minirun.api.mapping import Document, dig, is_system
 from minirun.api.mapping_jobs import execution_to_v2, job_to_v1, job_to_v2, run_to_v1, task_to_v2
+from minirun.api.mapping_services import etag_of, revision_to_v2, service_to_v1, service_to_v2
 from minirun.api.operations import DELETE, TYPE, Operations
 from minirun.api.status import StatusError
 from minirun.model.clock import Clock

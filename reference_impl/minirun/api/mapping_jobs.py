@@ -7,23 +7,14 @@ execution. Pure. Source: the v2 REST reference and its v1 counterpart.
 from typing import Final
 
 from minirun.api.mapping import (
-    CONDITION_STATE,
-    CONTAINER,
     DURATION,
-    EGRESS,
-    ENV,
-    ENVIRONMENT,
-    LAUNCH_STAGE,
     SAME,
     USERS,
-    VOLUME,
     Codec,
     Document,
     Path,
     Row,
     Table,
-    common_to_v2,
-    condition_to_v2,
     dig,
     each,
     nested,
@@ -31,6 +22,17 @@ from minirun.api.mapping import (
     rows,
     to_v1,
     to_v2,
+)
+from minirun.api.mapping_services import (
+    CONDITION_STATE,
+    CONTAINER,
+    EGRESS,
+    ENV,
+    ENVIRONMENT,
+    LAUNCH_STAGE,
+    VOLUME,
+    common_to_v2,
+    condition_to_v2,
     unmapped,
 )
 from minirun.model.labels import EXECUTION, JOB, RUN, RUN_CREATOR, RUN_LAST_MODIFIER

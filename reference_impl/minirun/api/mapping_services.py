@@ -1,0 +1,377 @@
+"""Services and Revisions in Cloud Run's v2 shapes and in v1's, which are Knative's: tables for `mapping.py`.
+
+What crosses levels (CPU settings of containers that v1 keeps in annotations of the template) is in
+`CROSSING`. Pure. Source: the v2 REST reference and its v1 counterpart, checked by round trips.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from minirun.api.mapping import (
+    DURATION,
+    FLAG,
+    JSON,
+    NUMBER,
+    SAME,
+    USERS,
+    Codec,
+    Document,
+    Path,
+    Row,
+    Table,
+    dig,
+    each,
+    enum,
+    is_system,
+    nested,
+    only,
+    put,
+    rows,
+    to_v1,
+    to_v2,
+)
+from minirun.model.labels import RUN
+
+SCALE: Final = "autoscaling.knative.dev/"
+INGRESS: Final = enum(
+    "INGRESS_TRAFFIC_",
+    {
+        1: ("ALL", "all"),
+        2: ("INTERNAL_ONLY", "internal"),
+        3: ("INTERNAL_LOAD_BALANCER", "internal-and-cloud-load-balancing"),
+        4: ("NONE", "none"),
+    },
+)
+ENVIRONMENT: Final = enum("EXECUTION_ENVIRONMENT_", {1: ("GEN1", "gen1"), 2: ("GEN2", "gen2")})
+EGRESS: Final = enum(
+    "", {1: ("ALL_TRAFFIC", "all-traffic"), 2: ("PRIVATE_RANGES_ONLY", "private-ranges-only")}
+)
+LAUNCH_STAGE: Final = enum("", {2: ("ALPHA", "ALPHA"), 3: ("BETA", "BETA"), 4: ("GA", "GA")})
+SCALING_MODE: Final = enum("", {1: ("AUTOMATIC", "automatic"), 2: ("MANUAL", "manual")})
+IN_MEMORY: Final = Codec(
+    lambda v2: {**v2, "medium": "Memory"}, lambda v1: {**v1, "medium": "MEMORY"}
+)  # the only medium that Cloud Run has
+CONDITION_STATE: Final = enum(
+    "CONDITION_", {2: ("RECONCILING", "Unknown"), 3: ("FAILED", "False"), 4: ("SUCCEEDED", "True")}
+)
+REASONS: Final = {
+    "NonZeroExitCode": ("executionReason", "NON_ZERO_EXIT_CODE"),
+    "Cancelled": ("executionReason", "CANCELLED"),
+    "ContainerMissing": ("reason", "CONTAINER_MISSING"),
+    "ProgressDeadlineExceeded": ("reason", "PROGRESS_DEADLINE_EXCEEDED"),
+}
+"""The member of a v2 condition that a v1 reason is, and its value."""
+ALLOCATION: Final = "TRAFFIC_TARGET_ALLOCATION_TYPE_"
+LATEST: Final = (1, f"{ALLOCATION}LATEST")
+
+_PROBE: Final = nested(
+    (
+        *rows("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "failureThreshold"),
+        Row(("httpGet",), ("httpGet",), only("path", "port", "httpHeaders")),
+        Row(("tcpSocket",), ("tcpSocket",), only("port")),
+        Row(("grpc",), ("grpc",), only("port", "service")),
+    )
+)
+ENV: Final = nested(
+    (
+        *rows("name", "value"),
+        Row(("valueSource", "secretKeyRef", "secret"), ("valueFrom", "secretKeyRef", "name"), SAME),
+        Row(("valueSource", "secretKeyRef", "version"), ("valueFrom", "secretKeyRef", "key"), SAME),
+    )
+)
+CONTAINER: Final = nested(
+    (
+        *rows("name", "image", "command", "args", "workingDir"),
+        Row(("env",), ("env",), each(ENV)),
+        Row(
+            ("resources", "limits"),
+            ("resources", "limits"),
+            Codec(SAME.to_v1, lambda m: {k: str(v) for k, v in m.items()}),
+        ),
+        Row(("ports",), ("ports",), each(only("name", "containerPort"))),
+        Row(("volumeMounts",), ("volumeMounts",), each(only("name", "mountPath", "subPath"))),
+        Row(("startupProbe",), ("startupProbe",), _PROBE),
+        Row(("livenessProbe",), ("livenessProbe",), _PROBE),
+        Row(("readinessProbe",), ("readinessProbe",), _PROBE),
+    )
+)
+_SECRET_ITEM: Final = nested((*rows("path", "mode"), Row(("version",), ("key",), SAME)))
+VOLUME: Final = nested(
+    (
+        *rows("name", "nfs"),
+        Row(("secret", "secret"), ("secret", "secretName"), SAME),
+        Row(("secret", "defaultMode"), ("secret", "defaultMode"), SAME),
+        Row(("secret", "items"), ("secret", "items"), each(_SECRET_ITEM)),
+        Row(("emptyDir",), ("emptyDir",), IN_MEMORY),
+        Row(("gcs", "bucket"), ("csi", "volumeAttributes", "bucketName"), SAME),
+        Row(("gcs", "readOnly"), ("csi", "readOnly"), SAME),
+    )
+)
+
+
+def _note(key: str) -> Path:
+    return "metadata", "annotations", key
+
+
+TEMPLATE: Final[Table] = (
+    Row(("labels",), ("metadata", "labels"), USERS),
+    Row(("annotations",), ("metadata", "annotations"), USERS),
+    Row(("revision",), ("metadata", "name"), SAME),
+    Row(("scaling", "minInstanceCount"), _note(f"{SCALE}minScale"), NUMBER),
+    Row(("scaling", "maxInstanceCount"), _note(f"{SCALE}maxScale"), NUMBER),
+    Row(("timeout",), ("spec", "timeoutSeconds"), DURATION),
+    Row(("serviceAccount",), ("spec", "serviceAccountName"), SAME),
+    Row(("maxInstanceRequestConcurrency",), ("spec", "containerConcurrency"), SAME),
+    Row(("executionEnvironment",), _note(f"{RUN}execution-environment"), ENVIRONMENT),
+    Row(("sessionAffinity",), _note(f"{RUN}sessionAffinity"), FLAG),
+    Row(("vpcAccess", "connector"), _note(f"{RUN}vpc-access-connector"), SAME),
+    Row(("vpcAccess", "egress"), _note(f"{RUN}vpc-access-egress"), EGRESS),
+    Row(("vpcAccess", "networkInterfaces"), _note(f"{RUN}network-interfaces"), JSON),
+    Row(("nodeSelector", "accelerator"), ("spec", "nodeSelector", f"{RUN}accelerator"), SAME),
+    Row(("gpuZonalRedundancyDisabled",), _note(f"{RUN}gpu-zonal-redundancy-disabled"), FLAG),
+    Row(("healthCheckDisabled",), _note(f"{RUN}health-check-disabled"), FLAG),
+    Row(("encryptionKey",), _note(f"{RUN}encryption-key"), SAME),
+    Row(("containers",), ("spec", "containers"), each(CONTAINER)),
+    Row(("volumes",), ("spec", "volumes"), each(VOLUME)),
+)
+SERVICE: Final[Table] = (
+    Row(("labels",), ("metadata", "labels"), USERS),
+    Row(("annotations",), ("metadata", "annotations"), USERS),
+    Row(("client",), _note(f"{RUN}client-name"), SAME),
+    Row(("clientVersion",), _note(f"{RUN}client-version"), SAME),
+    Row(("description",), _note(f"{RUN}description"), SAME),
+    Row(("ingress",), _note(f"{RUN}ingress"), INGRESS),
+    Row(("launchStage",), _note(f"{RUN}launch-stage"), LAUNCH_STAGE),
+    Row(("scaling", "minInstanceCount"), _note(f"{RUN}minScale"), NUMBER),
+    Row(("scaling", "maxInstanceCount"), _note(f"{RUN}maxScale"), NUMBER),
+    Row(("scaling", "scalingMode"), _note(f"{RUN}scalingMode"), SCALING_MODE),
+    Row(("scaling", "manualInstanceCount"), _note(f"{RUN}manualInstanceCount"), NUMBER),
+    Row(("invokerIamDisabled",), _note(f"{RUN}invoker-iam-disabled"), FLAG),
+    Row(("defaultUriDisabled",), _note(f"{RUN}default-url-disabled"), FLAG),
+    Row(("customAudiences",), _note(f"{RUN}custom-audiences"), JSON),
+)
+_CROSSING_NOTES: Final = (
+    "cpu-throttling",
+    "startup-cpu-boost",
+    "container-dependencies",
+    "cloudsql-instances",
+)
+MAPPED_NOTES: Final = frozenset(
+    [row.v1[-1] for row in (*TEMPLATE, *SERVICE) if row.v1[:-1] == ("metadata", "annotations")]
+    + [RUN + name for name in _CROSSING_NOTES]
+)
+"""The annotations that v2 has fields for."""
+
+
+# --- what crosses levels -------------------------------------------------------------------------------
+
+
+def _cpu_to_v1(v2: Document, v1: Document) -> None:
+    """`resources` without `cpuIdle` means instance-based billing; no `resources` means the default."""
+    declared = [c["resources"] for c in v2.get("containers", ()) if "resources" in c]
+    if declared:
+        idle = any(resources.get("cpuIdle") for resources in declared)
+        put(v1, _note(f"{RUN}cpu-throttling"), "true" if idle else "false")
+        boost = any(resources.get("startupCpuBoost") for resources in declared)
+        put(v1, _note(f"{RUN}startup-cpu-boost"), "true" if boost else "false")
+
+
+def _cpu_to_v2(v1: Document, v2: Document) -> None:
+    """`cpuIdle` is always said, so that writing back what was read does not turn the billing over."""
+    notes = dig(v1, ("metadata", "annotations")) or {}
+    idle = str(notes.get(f"{RUN}cpu-throttling", "true")).lower() != "false"
+    for container in v2.get("containers", ()):
+        container.setdefault("resources", {})["cpuIdle"] = idle
+        if str(notes.get(f"{RUN}startup-cpu-boost")).lower() == "true":
+            container["resources"]["startupCpuBoost"] = True
+
+
+def _dependencies_to_v1(v2: Document, v1: Document) -> None:
+    waits = {c.get("name", ""): c["dependsOn"] for c in v2.get("containers", ()) if c.get("dependsOn")}
+    put(v1, _note(f"{RUN}container-dependencies"), JSON.to_v1(waits) if waits else None)
+
+
+def _dependencies_to_v2(v1: Document, v2: Document) -> None:
+    waits = JSON.to_v2(dig(v1, _note(f"{RUN}container-dependencies")) or "{}") or {}
+    for container in v2.get("containers", ()):
+        put(container, ("dependsOn",), waits.get(container.get("name")))
+
+
+_CLOUDSQL: Final = {"name": "cloudsql", "mountPath": "/cloudsql"}
+
+
+def _cloudsql_to_v1(v2: Document, v1: Document) -> None:
+    found = {v["name"]: v["cloudSqlInstance"] for v in v2.get("volumes", ()) if "cloudSqlInstance" in v}
+    if not found:
+        return
+    instances = [name for source in found.values() for name in source.get("instances", ())]
+    put(v1, _note(f"{RUN}cloudsql-instances"), ",".join(instances))
+    spec = v1["spec"]
+    spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] not in found]
+    for container in spec["containers"]:
+        mounts = container.get("volumeMounts", ())
+        container["volumeMounts"] = [mount for mount in mounts if mount["name"] not in found]
+
+
+def _cloudsql_to_v2(v1: Document, v2: Document) -> None:
+    instances = dig(v1, _note(f"{RUN}cloudsql-instances"))
+    if instances:
+        volume = {"name": "cloudsql", "cloudSqlInstance": {"instances": instances.split(",")}}
+        v2["volumes"] = [*v2.get("volumes", ()), volume]
+        for container in v2.get("containers", ())[:1]:
+            container["volumeMounts"] = [*container.get("volumeMounts", ()), _CLOUDSQL]
+
+
+CROSSING: Final = (
+    (_cpu_to_v1, _cpu_to_v2),
+    (_dependencies_to_v1, _dependencies_to_v2),
+    (_cloudsql_to_v1, _cloudsql_to_v2),
+)
+
+
+def template_to_v1(v2: Document) -> Document:
+    """A v2 RevisionTemplate as v1's."""
+    v1 = to_v1(TEMPLATE, v2)
+    for cross, _ in CROSSING:
+        cross(v2, v1)
+    return v1
+
+
+def template_to_v2(v1: Document) -> Document:
+    """A v1 template, or a Revision, as v2's RevisionTemplate; a Revision has the same fields, at its top."""
+    v2 = to_v2(TEMPLATE, v1)
+    for _, cross in CROSSING:
+        cross(v1, v2)
+    return v2
+
+
+def target_to_v1(v2: Document) -> Document:
+    """A traffic target."""
+    latest = v2.get("type") in LATEST or not v2.get("revision")
+    whom = {"latestRevision": True} if latest else {"revisionName": v2["revision"].rpartition("/")[2]}
+    return whom | {name: v2[name] for name in ("percent", "tag") if v2.get(name)}
+
+
+def target_to_v2(v1: Document, *, resolved: bool = False) -> Document:
+    """A traffic target; `resolved`: one of a status, which also says the revision and the tag's address."""
+    latest = bool(v1.get("latestRevision"))
+    v2 = {"type": f"{ALLOCATION}{'LATEST' if latest else 'REVISION'}"}
+    put(v2, ("revision",), v1.get("revisionName") if resolved or not latest else None)
+    for there, here in (("percent", "percent"), ("tag", "tag"), ("uri", "url")):
+        put(v2, (there,), v1.get(here))
+    return v2
+
+
+def condition_to_v2(v1: Document) -> Document:
+    """A condition."""
+    v2 = {"type": v1["type"], "state": CONDITION_STATE.to_v2(v1["status"])}
+    for name in ("message", "lastTransitionTime"):
+        put(v2, (name,), v1.get(name))
+    if v1.get("severity") == "Info":
+        v2["severity"] = "INFO"
+    if (reason := REASONS.get(v1.get("reason", ""))) is not None:
+        v2 |= dict([reason])
+    return v2
+
+
+# --- whole resources -----------------------------------------------------------------------------------
+
+
+def service_to_v1(v2: Document, name: str, stored: Document | None = None) -> Document:
+    """A v2 Service as v1's.
+
+    Args:
+        v2: what a client sent; its output-only fields are left alone.
+        name: of the Service.
+        stored: the v1 Service that it replaces; annotations that v2 has no field for stay.
+    """
+    v1 = to_v1(SERVICE, v2)
+    put(v1, ("metadata", "name"), name)
+    template = template_to_v1(v2.get("template") or {})
+    for new, path in ((v1, ("metadata", "annotations")), (template, ("metadata", "annotations"))):
+        old = stored if new is v1 else dig(stored, ("spec", "template"))
+        put(new, path, unmapped(dig(old, path) or {}))
+    spec: Document = {"template": template}
+    put(spec, ("traffic",), list(map(target_to_v1, v2.get("traffic") or ())))
+    return v1 | {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "spec": spec}
+
+
+def unmapped(notes: Mapping[str, str]) -> dict[str, str]:
+    """The annotations in system name spaces that v2 has no field for."""
+    return {k: v for k, v in notes.items() if is_system(k) and k not in MAPPED_NOTES}
+
+
+def common_to_v2(v1: Document, parent: str) -> Document:
+    """What every v2 resource says of itself; `parent`: what stands before the last part of its name."""
+    meta, status = v1["metadata"], v1.get("status") or {}
+    conditions = status.get("conditions", ())
+    created = meta.get("creationTimestamp", "")
+    v2: Document = {}
+    for name, value in (
+        ("name", f"{parent}/{meta['name']}"),
+        ("uid", meta.get("uid")),
+        ("generation", str(meta.get("generation", 0))),
+        ("observedGeneration", str(status.get("observedGeneration", 0))),
+        ("createTime", created),
+        ("updateTime", max([created, *(c.get("lastTransitionTime", "") for c in conditions)])),
+        ("etag", etag_of(v1)),
+        ("creator", dig(meta, ("annotations", "serving.knative.dev/creator"))),
+    ):
+        put(v2, (name,), value)
+    return v2
+
+
+def etag_of(v1: Document) -> str:
+    return f'"{v1["metadata"].get("resourceVersion", "")}"'
+
+
+def service_to_v2(v1: Document, parent: str, ready: str) -> Document:
+    """A v1 Service, as it is shown, as v2's.
+
+    Args:
+        parent: `projects/P/locations/R`.
+        ready: the status of condition Ready, Unknown while the controllers are behind.
+    """
+    status = v1.get("status") or {}
+    v2 = common_to_v2(v1, f"{parent}/services") | to_v2(SERVICE, v1)
+    v2.setdefault("launchStage", "GA")
+    revisions = f"{v2['name']}/revisions/"
+    conditions = {c["type"]: condition_to_v2(c) for c in status.get("conditions", ())}
+    terminal = conditions.pop("Ready", {"type": "Ready"}) | {"state": CONDITION_STATE.to_v2(ready)}
+    for name, value in (
+        ("lastModifier", dig(v1, _note("serving.knative.dev/lastModifier"))),
+        ("template", template_to_v2(dig(v1, ("spec", "template")))),
+        ("traffic", list(map(target_to_v2, dig(v1, ("spec", "traffic")) or ()))),
+        ("trafficStatuses", [target_to_v2(t, resolved=True) for t in status.get("traffic", ())]),
+        ("terminalCondition", terminal),
+        ("conditions", list(conditions.values())),
+        ("latestReadyRevision", _under(revisions, status.get("latestReadyRevisionName"))),
+        ("latestCreatedRevision", _under(revisions, status.get("latestCreatedRevisionName"))),
+        ("reconciling", ready == "Unknown"),
+        ("uri", status.get("url")),
+        ("urls", JSON.to_v2(dig(v1, _note(f"{RUN}urls")) or "[]")),
+    ):
+        put(v2, (name,), value)
+    return v2
+
+
+def _under(parent: str, name: str | None) -> str | None:
+    return parent + name if name else None
+
+
+def revision_to_v2(v1: Document, parent: str, ready: str) -> Document:
+    """A v1 Revision, as it is shown, as v2's; arguments as in `service_to_v2`."""
+    service = dig(v1, ("metadata", "labels", "serving.knative.dev/service")) or ""
+    v2 = template_to_v2(v1)
+    del v2["revision"]
+    v2 |= common_to_v2(v1, f"{parent}/services/{service}/revisions")
+    conditions: Iterable[Document] = dig(v1, ("status", "conditions")) or ()
+    for name, value in (
+        ("service", service),
+        ("launchStage", "GA"),
+        ("conditions", list(map(condition_to_v2, conditions))),
+        ("reconciling", ready == "Unknown"),
+        ("logUri", dig(v1, ("status", "logUrl"))),
+    ):
+        put(v2, (name,), value)
+    return v2
