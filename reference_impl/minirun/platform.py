@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import ipaddress
 import logging
+import os
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -497,6 +498,8 @@ async def _serve_tls(
 async def _serve_grpc(api: API, options: PlatformOptions) -> Callable[[], Awaitable[None]]:
     """Serves gRPC and returns what ends it. Raises ValueError: the extra is not installed."""
     assert options.grpc
+    # Instances are forked and exec at once; the handlers that gRPC would run at a fork only complain.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         from minirun.api.rpc import serve_grpc
     except ImportError as error:
