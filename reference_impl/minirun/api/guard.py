@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from minirun.api.google import is_google, refusal_response
 from minirun.api.requests import CALLER
 from minirun.api.status import StatusError, unsupported_media_type
+from minirun.identity.account import OWNER
 from minirun.identity.certificates import NAMES
 from minirun.identity.invoker import bearer
 
@@ -36,7 +37,8 @@ class Guard:
 
     Args:
         app: what is guarded.
-        token: the bearer token that every request must show; empty where the API binds loopback only.
+        token: the bearer token that every request must show, unless it shows one of the owner's own; empty
+            where the API binds loopback only.
         hosts: names of this server besides loopback names and `*.googleapis.com`.
         caller: whose a bearer token of our own issuer is, or None; what is behind finds it in the scope.
     """
@@ -80,7 +82,7 @@ class Guard:
             )
         if scope["path"] in OPEN:
             return None
-        is_known = CALLER in scope or hmac.compare_digest(shown.encode(), self._token)
+        is_known = scope.get(CALLER) == OWNER or hmac.compare_digest(shown.encode(), self._token)
         if self._token and not is_known:
             return StatusError(401, "Unauthorized: send Authorization: Bearer TOKEN")
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -8,6 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from minirun.api.guard import Guard
+from minirun.identity.account import OWNER
 
 
 async def reached(request: Request) -> Response:
@@ -110,12 +111,14 @@ async def test_without_the_token_nobody_is_answered(shown: str | None) -> None:
     assert answer.json()["reason"] == "Unauthorized"
 
 
-async def test_an_access_token_opens_as_the_token_does() -> None:
-    app = Guard(PlainTextResponse("reached"), "secret", caller={"i.s.d": "a@b.c"}.get)
+async def test_an_access_token_of_the_owner_opens_as_the_token_does_and_of_nobody_else() -> None:
+    callers = {"i.s.d": OWNER, "i.n.s": "instance@b.c"}
+    app = Guard(PlainTextResponse("reached"), "secret", caller=callers.get)
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081") as http:
         assert (await http.get("/", headers={"authorization": "Bearer i.s.d"})).text == "reached"
-        assert (await http.get("/", headers={"authorization": "Bearer o.t.r"})).status_code == 401
+        for other in ("o.t.r", "i.n.s"):
+            assert (await http.get("/", headers={"authorization": f"Bearer {other}"})).status_code == 401
 
 
 async def test_the_token_endpoint_alone_takes_a_form_and_needs_no_token() -> None:
