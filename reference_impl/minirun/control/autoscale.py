@@ -9,7 +9,6 @@ import dataclasses
 
 from minirun.autoscaling.lifecycle import (
     MESSAGES,
-    MIN_ACTIVATORS,
     PROXY,
     ActiveCondition,
     ScaleInput,
@@ -20,49 +19,29 @@ from minirun.autoscaling.lifecycle import (
 )
 from minirun.autoscaling.multiscaler import DeciderStatus
 from minirun.autoscaling.spec import ScalePolicy, decider_spec, metric_spec, scale_policy
+from minirun.control.children import put
 from minirun.control.context import Context
 from minirun.control.endpoints import Entry, Specs
+from minirun.control.serverlessservice import THROUGH_ACTIVATOR, make_sks
 from minirun.control.service_scaling import bounds_of, share_of
 from minirun.model.clock import MILLISECOND_NS, SECOND_NS
 from minirun.model.conditions import TRUE, UNKNOWN, find, is_true, mark
 from minirun.model.labels import SERVICE
-from minirun.model.meta import Condition, ObjectMeta, replace, unix_seconds
+from minirun.model.meta import Condition, replace, unix_seconds
 from minirun.model.profiles import profile_of
 from minirun.model.resources import (
     Deployment,
     Namespace,
-    ObjectReference,
     PodAutoscaler,
     PodAutoscalerStatus,
     Route,
     ServerlessService,
-    ServerlessServiceSpec,
 )
 from minirun.store.store import edit
 
 ACTIVE, INITIALIZED, SKS_READY = "Active", "ScaleTargetInitialized", "SKSReady"
-POPULATED, THROUGH_ACTIVATOR = "EndpointsPopulated", "ActivatorEndpointsPopulated"
 PROBE_AGAIN_NS = SECOND_NS
 MOMENT_NS = MILLISECOND_NS  # later than a limit, so that "longer than" holds on a clock that is exact
-
-
-def make_sks(autoscaler: PodAutoscaler, mode: str, activators: int) -> ServerlessService:
-    """The ServerlessService of a PodAutoscaler."""
-    meta, target = autoscaler.metadata, autoscaler.spec.scale_target_ref
-    return ServerlessService(
-        metadata=ObjectMeta(
-            name=meta.name,
-            namespace=meta.namespace,
-            labels=meta.labels,
-            owner_references=[autoscaler.owner_reference()],
-        ),
-        spec=ServerlessServiceSpec(
-            mode=mode,
-            num_activators=activators,
-            object_ref=ObjectReference(api_version=target.api_version, kind=target.kind, name=target.name),
-            protocol_type=autoscaler.spec.protocol_type,
-        ),
-    )
 
 
 def age_ns(condition: Condition | None, now_ns: int) -> int:
@@ -74,21 +53,21 @@ def observe(
     decided: DeciderStatus,
     deployment: Deployment,
     autoscaler: PodAutoscaler,
-    sks: ServerlessService,
+    sks: ServerlessService | None,
     through_activator: bool,
     now_ns: int,
 ) -> ScaleInput:
     """What the way to replicas depends on, read from the objects."""
     conditions = autoscaler.status.conditions
     active = find(conditions, ACTIVE)
-    proxied = find(sks.status.conditions, THROUGH_ACTIVATOR)
+    proxied = find(sks.status.conditions, THROUGH_ACTIVATOR) if sks else None
     return ScaleInput(
         desired=decided.desired_scale,
         replicas=deployment.spec.replicas,
         active_status=active.status if active else UNKNOWN,
         active_age_ns=age_ns(active, now_ns),
         initialized=is_true(conditions, INITIALIZED),
-        sks_mode=sks.spec.mode,
+        sks_mode=sks.spec.mode if sks else PROXY,
         proxy_for_ns=age_ns(proxied, now_ns) if proxied and proxied.status == TRUE else 0,
         probe_ok=through_activator,
     )
@@ -97,7 +76,7 @@ def observe(
 def next_status(
     autoscaler: PodAutoscaler,
     policy: ScalePolicy,
-    sks: ServerlessService | None,
+    sks: ServerlessService,
     want: int,
     ready: int,
     now_ns: int,
@@ -106,16 +85,15 @@ def next_status(
     """The status, when `want` pods are asked for (-1: nobody knows) and `ready` are ready."""
     status, conditions = autoscaler.status, autoscaler.status.conditions
     before = find(conditions, ACTIVE)
-    service = sks.status.service_name if sks else ""
     known = ActiveCondition(before.status, before.reason) if before else ActiveCondition()
     active, initialized = active_condition(
-        policy, known, is_true(conditions, INITIALIZED), want, ready, now_ns, bool(service)
+        policy, known, is_true(conditions, INITIALIZED), want, ready, now_ns
     )
     seen = (active.status, active.reason, MESSAGES[active.reason])
     conditions = mark("PodAutoscaler", conditions, now, ACTIVE, *seen)
     if initialized:
         conditions = mark("PodAutoscaler", conditions, now, INITIALIZED, TRUE)
-    if sks is not None and is_true(sks.status.conditions):
+    if is_true(sks.status.conditions):
         conditions = mark("PodAutoscaler", conditions, now, SKS_READY, TRUE)
     else:
         text = "ServerlessService is not ready."
@@ -124,7 +102,7 @@ def next_status(
         status,
         observed_generation=autoscaler.metadata.generation,
         conditions=conditions,
-        service_name=service,
+        service_name=sks.status.service_name,
         actual_scale=ready,
         desired_scale=status.desired_scale if want < 0 and (status.desired_scale or 0) >= 0 else want,
     )
@@ -165,23 +143,17 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     policy, spec, entry.metric = specs_of(ctx, entry, autoscaler)
     now_ns = ctx.clock.unix_ns()
     sks = ctx.store.find(ServerlessService, namespace, name)
-    if sks is None or not sks.status.private_service_name:
-        if sks is None:
-            ctx.store.create(make_sks(autoscaler, PROXY, MIN_ACTIVATORS))
-        status = next_status(autoscaler, policy, None, -1, 0, now_ns, ctx.now())
-        edit(ctx.store, autoscaler, status=status)
-        return None
-
     decided = ctx.multiscaler.apply(key, spec, entry.metric, now_ns)
     seen = observe(decided, deployment, autoscaler, sks, entry.through_activator, now_ns)
     outcome = desired_replicas(policy, seen)
     if outcome.replicas is not None:
         edit(ctx.store, deployment, spec=replace(deployment.spec, replicas=outcome.replicas))
         return 0  # a waiting request waits for this; the rest after it
-    mode = sks_mode(outcome.want, decided.excess_burst_capacity)
-    wanted = make_sks(autoscaler, mode, num_activators(spec, entry.ready))
-    ctx.store.update(replace(sks, spec=wanted.spec))
-    status = next_status(autoscaler, policy, sks, outcome.want, entry.ready, now_ns, ctx.now())
+    mode, ready, now = sks_mode(outcome.want, decided.excess_burst_capacity), entry.ready, ctx.now()
+    before = sks.status.conditions if sks else []
+    wanted = make_sks(autoscaler, before, mode, num_activators(spec, ready), ready, now)
+    sks = put(ctx.store, sks, wanted)
+    status = next_status(autoscaler, policy, sks, outcome.want, ready, now_ns, now)
     edit(ctx.store, autoscaler, status=status)
     after_ns = PROBE_AGAIN_NS if outcome.probe_again else outcome.requeue_after_ns
     return None if after_ns is None else (after_ns + MOMENT_NS) / SECOND_NS

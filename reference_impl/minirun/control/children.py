@@ -5,9 +5,13 @@ Names are made as knative.dev/pkg's kmeta makes them.
 
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from minirun.model.meta import Condition, Resource, replace
+from minirun.model.resources import Ingress, ServerlessService
+from minirun.store.store import Store
+
+Reported = TypeVar("Reported", Ingress, ServerlessService)
 
 ACTIVE, RESERVE, PENDING = "active", "reserve", "pending"
 MAX_NAME = 63
@@ -38,6 +42,15 @@ def is_controlled_by(child: Resource, owner: Resource) -> bool:
     """Whether `owner` made `child` and decides over it."""
     uid = owner.metadata.uid
     return any(ref.controller and ref.uid == uid for ref in child.metadata.owner_references)
+
+
+def put(store: Store, stored: Reported | None, wanted: Reported) -> Reported:
+    """Writes spec and status of a child that is known to be served as soon as it is written."""
+    if stored is None:
+        return store.create(replace(wanted, status=replace(wanted.status, observed_generation=1)))
+    generation = stored.metadata.generation + (stored.spec != wanted.spec)
+    status = replace(wanted.status, observed_generation=generation)
+    return store.update(replace(stored, spec=wanted.spec, status=status))
 
 
 def set_condition(conditions: Iterable[Condition], now: str, seen: Condition) -> list[Condition]:

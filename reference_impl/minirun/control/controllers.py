@@ -18,7 +18,6 @@ from minirun.control import (
     job,
     revision,
     route,
-    serverlessservice,
     service,
 )
 from minirun.control.children import Key
@@ -56,7 +55,6 @@ RECONCILERS: Final[dict[str, Reconcile]] = {
     "Route": route.reconcile,
     "Revision": revision.reconcile,
     "PodAutoscaler": autoscale.reconcile,
-    "ServerlessService": serverlessservice.reconcile,
     "Deployment": deployment.reconcile,
     "Job": job.reconcile_job,
     "Execution": job.reconcile_execution,
@@ -72,8 +70,15 @@ RECONCILERS: Final[dict[str, Reconcile]] = {
 
 EVENTS: Final = Key("Events", "", "")
 STOP_GRACE_SECONDS: Final = 5.0  # for all instances at once, when the platform stops
-URGENT: Final = (("Deployment", "Pod"), ("PodAutoscaler", "Endpoints"))
-"""Those between a request and its instance go first, and of these those who start it."""
+URGENT: Final = (
+    ("Deployment", "Pod"),
+    ("PodAutoscaler", "Endpoints"),
+    ("Configuration", "Task"),
+    ("Route",),
+    ("Revision", "Execution"),
+)
+"""Those between a request and its instance go first, and of these those who start it. Then who is summed up
+goes before who sums up, so that what a change leads to is told once and not at every step."""
 
 
 def itself(ctx: Context, event: Event) -> Iterable[Key]:
@@ -186,7 +191,7 @@ WATCHES: Final[dict[str, tuple[Find, ...]]] = {
     "Route": (itself, owner, mappings_of_route, scaled_by_route),
     "Revision": (itself, owner, routes_that_mean_it, labelled("RevisionGC", CONFIGURATION)),
     "PodAutoscaler": (itself_always, owner),
-    "ServerlessService": (itself, named("Endpoints"), owner),
+    "ServerlessService": (named("Endpoints"), owner_of_lost),
     "Deployment": (itself, owner),
     "Pod": (itself, labelled("Endpoints", REVISION), owner, revision_of_failed),
     "ConfigMap": (users_of_settings,),

@@ -142,6 +142,5 @@ def reconcile(ctx: "Context", namespace: str, name: str) -> float | None:
     entry.proxied = sks is None or sks.spec.mode != SERVE
     entry.path.set_proxy_mode(entry.proxied)
     if entry.ready != before:
-        ctx.enqueue(Key("ServerlessService", namespace, name))
         ctx.enqueue(Key("PodAutoscaler", namespace, name))
     return None

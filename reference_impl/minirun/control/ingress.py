@@ -6,12 +6,12 @@ been programmed with. Counterparts: pkg/reconciler/route/resources/{service,ingr
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from minirun.control.children import child_name, is_controlled_by
+from minirun.control.children import child_name, is_controlled_by, put
 from minirun.control.cluster import INGRESS_NAME, INGRESS_NAMESPACE
 from minirun.control.context import Context
 from minirun.model.conditions import TRUE, mark
 from minirun.model.labels import LAST_APPLIED, ROLLOUT, ROUTE
-from minirun.model.meta import ObjectMeta, Resource, replace, with_meta
+from minirun.model.meta import ObjectMeta, replace, with_meta
 from minirun.model.resources import (
     CoreService,
     CoreServiceSpec,
@@ -117,14 +117,8 @@ def report_ingress(ctx: Context, route: Route, rules: Iterable[IngressRule]) -> 
         metadata=child_meta(route, route.metadata.name),
         spec=IngressSpec(http_option="Enabled", rules=list(rules)),
     )
-    stored: Resource | None = ctx.store.find(Ingress, *wanted.key)
-    ingress = stored if isinstance(stored, Ingress) else wanted
-    conditions = ingress.status.conditions
+    stored: Ingress | None = ctx.store.find(Ingress, *wanted.key)
+    conditions = stored.status.conditions if stored else []
     for type_ in ("NetworkConfigured", "LoadBalancerReady"):
         conditions = mark("Ingress", conditions, ctx.now(), type_, TRUE)
-    if stored is None:
-        ctx.store.create(replace(wanted, status=Status(observed_generation=1, conditions=conditions)))
-    else:
-        changed = ctx.store.update(replace(ingress, spec=wanted.spec))
-        seen = Status(observed_generation=changed.metadata.generation, conditions=conditions)
-        edit(ctx.store, changed, status=seen)
+    put(ctx.store, stored, replace(wanted, status=Status(conditions=conditions)))

@@ -1,38 +1,53 @@
-"""ServerlessService: the two Services in front of a revision, and what can be said of them.
+"""ServerlessService: the two Services in front of a revision, and what can be said of them. Pure.
 
 In mode Proxy requests go to the activator, in mode Serve to the instances; without a ready instance always to
-the activator. The switch itself is `endpoints.reconcile`. Counterpart: pkg/reconciler/serverlessservice in
-knative/serving.
+the activator. `autoscale` writes it with each decision; the switch itself is `endpoints.reconcile`.
+Counterpart: pkg/reconciler/serverlessservice in knative/serving.
 """
 
 from minirun.autoscaling.lifecycle import PROXY
-from minirun.control.context import Context
 from minirun.model.conditions import FALSE, TRUE, UNKNOWN, mark
-from minirun.model.meta import replace
-from minirun.model.resources import ServerlessService, ServerlessServiceStatus
+from minirun.model.meta import Condition, ObjectMeta
+from minirun.model.resources import (
+    ObjectReference,
+    PodAutoscaler,
+    ServerlessService,
+    ServerlessServiceSpec,
+    ServerlessServiceStatus,
+)
+
+THROUGH_ACTIVATOR = "ActivatorEndpointsPopulated"
 
 
-def next_status(sks: ServerlessService, ready: int, now: str) -> ServerlessServiceStatus:
-    """The status with `ready` instances behind it."""
-    conditions = sks.status.conditions
+def make_sks(
+    autoscaler: PodAutoscaler, before: list[Condition], mode: str, activators: int, ready: int, now: str
+) -> ServerlessService:
+    """The ServerlessService of a PodAutoscaler, with what can be said of it.
+
+    Args:
+        before: the conditions that it has had.
+        ready: how many instances are behind it.
+    """
+    meta, target = autoscaler.metadata, autoscaler.spec.scale_target_ref
     populated = (TRUE, "", "") if ready else (UNKNOWN, "NoHealthyBackends", "K8s Service is not ready")
-    conditions = mark("ServerlessService", conditions, now, "EndpointsPopulated", *populated)
-    through_activator = TRUE if not ready or sks.spec.mode == PROXY else FALSE
-    conditions = mark("ServerlessService", conditions, now, "ActivatorEndpointsPopulated", through_activator)
-    name = sks.metadata.name
-    return replace(
-        sks.status,
-        observed_generation=sks.metadata.generation,
-        conditions=conditions,
-        service_name=name,
-        private_service_name=f"{name}-private",
+    conditions = mark("ServerlessService", before, now, "EndpointsPopulated", *populated)
+    proxied = TRUE if not ready or mode == PROXY else FALSE
+    return ServerlessService(
+        metadata=ObjectMeta(
+            name=meta.name,
+            namespace=meta.namespace,
+            labels=meta.labels,
+            owner_references=[autoscaler.owner_reference()],
+        ),
+        spec=ServerlessServiceSpec(
+            mode=mode,
+            num_activators=activators,
+            object_ref=ObjectReference(api_version=target.api_version, kind=target.kind, name=target.name),
+            protocol_type=autoscaler.spec.protocol_type,
+        ),
+        status=ServerlessServiceStatus(
+            conditions=mark("ServerlessService", conditions, now, THROUGH_ACTIVATOR, proxied),
+            service_name=meta.name,
+            private_service_name=f"{meta.name}-private",
+        ),
     )
-
-
-def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
-    """Says which way requests go."""
-    sks = ctx.store.find(ServerlessService, namespace, name)
-    if sks is not None and not sks.metadata.deletion_timestamp:
-        ready = ctx.paths.ready_count(f"{namespace}/{name}")
-        ctx.store.update(replace(sks, status=next_status(sks, ready, ctx.now())))
-    return None

@@ -1,6 +1,7 @@
 """A deploy, from the Service to an instance that gets requests; and deploys that fail."""
 
 import asyncio
+from collections import Counter
 
 from controlworld import CRASHING, DEAF, GOOD, NS, World, play
 
@@ -280,6 +281,20 @@ def test_a_failure_that_is_known_at_once_is_told_again_for_clients_that_look_lat
         assert 1 <= world.seconds() - since <= 3
         again = world.service("bad")
         assert (again.status, again.metadata.generation) == (failed.status, failed.metadata.generation)
+
+    play(scene)
+
+
+def test_what_a_deploy_leads_to_is_written_once_and_not_at_every_step() -> None:
+    async def scene(world: World) -> None:
+        writes: Counter[str] = Counter()
+        world.store.subscribe(lambda event: writes.update([event.object.type_name]))
+        world.deploy("hello")
+        await world.until_ready("hello")
+        assert writes["ServerlessService"] == 2  # made, and with an instance behind it
+        others = ("Configuration", "Route", "Deployment", "PodAutoscaler", "Pod")
+        assert {name: writes[name] for name in others} == dict.fromkeys(others, 3)  # made, waiting, ready
+        assert (writes["Service"], writes["Revision"]) == (4, 5)
 
     play(scene)
 

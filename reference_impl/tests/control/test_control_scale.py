@@ -251,7 +251,7 @@ def test_instances_and_replicas_agree_after_any_number_of_reconciles() -> None:
         world.deploy("hello", annotations={"autoscaling.knative.dev/min-scale": "2"})
         await world.until_ready("hello")
         for _ in range(5):
-            for kind in ("Deployment", "PodAutoscaler", "Revision", "Endpoints", "ServerlessService"):
+            for kind in ("Deployment", "PodAutoscaler", "Revision", "Endpoints"):
                 world.ctx.enqueue(key(kind, "hello-00001" + "-deployment" * (kind == "Deployment")))
             await world.settle()
         assert len(world.pods()) == len(world.runtime.processes) == 2
