@@ -6,17 +6,18 @@ the regions themselves. gcloud polls with plain GETs, because no answer names an
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from minirun.api.google import answer, read_json
-from minirun.api.managed import DEFAULT_CALLER, Managed, find_place
-from minirun.api.requests import CALLER, find_target
+from minirun.api.managed import DEFAULT_CALLER, Managed, Where
+from minirun.api.requests import caller, find_target
+from minirun.api.resource_names import find_place
 from minirun.api.status import StatusError
-from minirun.model.regions import HOME_REGION, REGIONS, Place
+from minirun.model.regions import HOME_REGION, REGIONS
 from minirun.model.resources import KINDS, Kind
 
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
@@ -25,22 +26,9 @@ _BY_PLURAL: Final = {kind.plural: kind for kind in KINDS if kind.group in GROUPS
 _DELETED: Final = {"kind": "Status", "apiVersion": "v1", "status": "Success"}
 
 
-def caller_of(request: Request) -> str:
-    """The principal behind a request of one of Google's clients."""
-    return str(request.scope.get(CALLER, DEFAULT_CALLER))
-
-
 def region_of(request: Request) -> str:
     """The region in the host's name; the home region on `run.googleapis.com`."""
     return str(request.path_params.get("region", HOME_REGION))
-
-
-class Where(NamedTuple):
-    """What an address names; an empty name is the whole collection."""
-
-    place: Place
-    kind: Kind
-    name: str
 
 
 class CloudRunV1:
@@ -51,9 +39,7 @@ class CloudRunV1:
         self._verbs: dict[tuple[str, bool], Callable[[Request, Where], Awaitable[Response]]] = {
             ("GET", True): self._get,
             ("GET", False): self._list,
-            ("POST", False): self._create,
-            ("PUT", True): self._replace,
-            ("POST", True): self._act,
+            **dict.fromkeys([("POST", False), ("PUT", True), ("POST", True)], self._write),
             ("DELETE", True): self._delete,
         }
         regional = "/v1/projects/{project}/locations"
@@ -87,57 +73,35 @@ class CloudRunV1:
         return await verb(request, where)
 
     async def _get(self, request: Request, where: Where) -> Response:
-        return answer(await self._managed.get(*where))
+        return answer(await self._managed.get(where))
 
     async def _list(self, request: Request, where: Where) -> Response:
-        return answer(await self._managed.list(where.place, where.kind, request.query_params))
+        return answer(await self._managed.list(where, request.query_params))
 
-    async def _create(self, request: Request, where: Where) -> Response:
+    async def _write(self, request: Request, where: Where) -> Response:
+        """Creates (POST), replaces (PUT), or does what `NAME:ACTION` says (POST)."""
+        acts = request.method == "POST" and where.name
+        write = self._managed.act if acts else self._managed.write
         document, tried = await read_json(request), _is_dry_run(request)
-        created = await self._managed.create(
-            where.place, where.kind, document, caller=caller_of(request), dry_run=tried
-        )
-        return answer(created, 201)
-
-    async def _replace(self, request: Request, where: Where) -> Response:
-        document, tried = await read_json(request), _is_dry_run(request)
-        return answer(await self._managed.replace(*where, document, caller=caller_of(request), dry_run=tried))
-
-    async def _act(self, request: Request, where: Where) -> Response:
-        name, _, action = where.name.partition(":")
-        document = await read_json(request)
-        return answer(
-            await self._managed.act(
-                where.place, where.kind, name, action, document, caller=caller_of(request)
-            )
-        )
+        made = await write(where, document, caller=caller(request, DEFAULT_CALLER), dry_run=tried)
+        return answer(made, 200 if where.name else 201)
 
     async def _delete(self, request: Request, where: Where) -> Response:
-        await self._managed.delete(*where)
+        await self._managed.delete(where)
         return answer(_DELETED)
 
     async def _list_everywhere(self, request: Request) -> Response:
         """A kind in all regions."""
         kind, items = _kind(request), []
         for place in self._managed.places(request.path_params["project"], "-"):
-            items += (await self._managed.list(place, kind, request.query_params))["items"]
+            items += (await self._managed.list(Where(place, kind), request.query_params))["items"]
         head = {"apiVersion": kind.api_version, "kind": f"{kind.kind}List", "metadata": {}}
         return answer(head | {"items": items})
 
     async def _regions(self, request: Request) -> Response:
-        project = request.path_params["project"]
-        return answer(
-            {
-                "locations": [
-                    {
-                        "name": f"projects/{project}/locations/{region}",
-                        "locationId": region,
-                        "displayName": region,
-                    }
-                    for region in REGIONS
-                ]
-            }
-        )
+        locations = f"projects/{request.path_params['project']}/locations"
+        shown = [{"name": f"{locations}/{r}", "locationId": r, "displayName": r} for r in REGIONS]
+        return answer({"locations": shown})
 
     async def _wait(self, request: Request) -> Response:
         """Objects here name no operation, so nothing is left to wait for; on a 404 gcloud asks for ever."""

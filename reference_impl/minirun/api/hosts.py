@@ -17,7 +17,7 @@ from minirun.api.google import refused
 from minirun.api.iam import IAM
 from minirun.api.managed import Managed
 from minirun.api.neighbours import neighbours
-from minirun.api.rest_v2 import RestV2
+from minirun.api.rest_v2 import routes as routes_v2
 from minirun.api.status import StatusError
 from minirun.api.tokens import TokensAPI
 from minirun.telemetry.logs import LogStore
@@ -32,7 +32,7 @@ def google_hosts(
     managed: Managed, v2: CloudRunV2, logs: LogStore, iam: IAM, tokens: TokensAPI
 ) -> list[BaseRoute]:
     """The routes by host, and below every other host name those of the v2 API."""
-    below_v2 = Mount("/v2", google_app([*iam.routes, *RestV2(v2).routes]))
+    below_v2 = Mount("/v2", google_app([*iam.routes, *routes_v2(v2)]))
     policies = [Route(f"/v1{r.path}", r.endpoint, methods=r.methods) for r in iam.routes]
     run = google_app([below_v2, *policies, *CloudRunV1(managed).routes])
     others = {

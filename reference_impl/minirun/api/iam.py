@@ -6,7 +6,9 @@ is the stored version. An object without one has an empty policy. Counterpart: I
 
 import base64
 import re
-from typing import Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
@@ -14,16 +16,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from minirun.api.google import answer, read_json
-from minirun.api.managed import find_place
+from minirun.api.resource_names import parse_name
 from minirun.api.status import StatusError
 from minirun.gateway.access import find_policy, policy_name
 from minirun.model.meta import ObjectMeta, Resource, replace
-from minirun.model.resources import KIND_OF, KINDS, Binding, IAMPolicy, IAMPolicySpec, Service
+from minirun.model.resources import KIND_OF, Binding, IAMPolicy, IAMPolicySpec, Job, Service
 from minirun.store.store import Store
 
-Policy = dict[str, object]  # google.iam.v1.Policy as JSON
+Document = dict[str, Any]
 
-_NAME = re.compile(r"projects/([^/]+)/locations/([^/]+)/([^/]+)/([^/]+)")
 _MEMBER = re.compile(r"allUsers|allAuthenticatedUsers|(?:user|serviceAccount|group|domain):[^\s:]+")
 _RUN_ROLES: Final = "admin builder developer invoker jobsExecutor servicesInvoker sourceDeveloper viewer"
 ROLES: Final = frozenset(
@@ -31,11 +32,7 @@ ROLES: Final = frozenset(
     | {"roles/owner", "roles/editor", "roles/viewer"}
 )
 _CUSTOM_ROLE = re.compile(r"(?:projects|organizations)/[^/\s]+/roles/[A-Za-z0-9_.]+")
-_PLURALS: Final = {
-    kind.plural: kind
-    for kind in KINDS
-    if kind is KIND_OF[Service] or (kind.group == "run.googleapis.com" and kind.plural == "jobs")
-}
+_KINDS: Final = {kind.plural: kind for kind in (KIND_OF[Service], KIND_OF[Job])}
 
 
 class _Conditional(msgspec.Struct):
@@ -43,34 +40,42 @@ class _Conditional(msgspec.Struct):
 
 
 class IAM:
-    """The methods, by the name of what a policy is about (`projects/P/locations/R/services/NAME`).
+    """The methods, over messages of google.iam.v1 as JSON, whose `resource` is what a policy is about.
 
     `routes` are their addresses, below /v1 and /v2. All raise StatusError.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        verbs = {"getIamPolicy": self._get, "setIamPolicy": self._set, "testIamPermissions": self._test}
+        self.verbs: dict[str, Callable[[Document], Awaitable[Document]]] = {
+            "GetIamPolicy": self.get_policy,
+            "SetIamPolicy": self.set_policy,
+            "TestIamPermissions": self.test_permissions,
+        }
         self.routes = [
-            Route(f"/{{name:path}}:{verb}", handle, methods=["GET" if verb.startswith("get") else "POST"])
-            for verb, handle in verbs.items()
+            Route(
+                f"/{{name:path}}:{verb[0].lower()}{verb[1:]}",
+                partial(_answered, call),
+                methods=["GET" if verb.startswith("Get") else "POST"],
+            )
+            for verb, call in self.verbs.items()
         ]
 
-    def get_policy(self, name: str) -> Policy:
-        return _policy(find_policy(self._store, self._subject(name)))
+    async def get_policy(self, message: Document) -> Document:
+        return _policy(find_policy(self._store, self._subject(message)))
 
-    def set_policy(self, name: str, wanted: object) -> Policy:
+    async def set_policy(self, message: Document) -> Document:
         """Replaces the policy, if its etag is the stored one's or none is given."""
-        subject = self._subject(name)
+        subject, wanted = self._subject(message), message.get("policy")
         if not isinstance(wanted, dict):
             raise StatusError(400, 'policy is missing: send {"policy": {"bindings": [...]}}')
         stored = find_policy(self._store, subject)
         if (etag := wanted.get("etag")) and etag != _etag(stored):
-            message = (
+            text = (
                 "There were concurrent policy changes. Please retry the whole read-modify-write with "
                 "exponential backoff."
             )
-            raise StatusError(409, message, reason="Conflict")
+            raise StatusError(409, text, reason="Conflict")
         spec = IAMPolicySpec(_bindings(wanted.get("bindings")))
         if stored is not None:
             return _policy(self._store.update(replace(stored, spec=spec)))
@@ -81,42 +86,33 @@ class IAM:
         )
         return _policy(self._store.create(IAMPolicy(metadata=meta, spec=spec)))
 
-    def test_permissions(self, name: str, asked: object) -> Policy:
+    async def test_permissions(self, message: Document) -> Document:
         """Whoever reaches this API owns the project, and so holds every permission."""
-        self._subject(name)
+        self._subject(message)
+        asked = message.get("permissions")
         return {"permissions": asked} if asked else {}
 
-    async def _get(self, request: Request) -> Response:
-        return answer(self.get_policy(request.path_params["name"]))
-
-    async def _set(self, request: Request) -> Response:
-        body = await read_json(request)
-        return answer(self.set_policy(request.path_params["name"], body.get("policy")))
-
-    async def _test(self, request: Request) -> Response:
-        body = await read_json(request)
-        return answer(self.test_permissions(request.path_params["name"], body.get("permissions")))
-
-    def _subject(self, name: str) -> Resource:
-        match = _NAME.fullmatch(name)
-        if match is None:
-            raise StatusError(400, f"'{name}' is no resource name like projects/P/locations/R/services/NAME")
-        project, region, plural, short = match.groups()
-        kind, place = _PLURALS.get(plural), find_place(project, region)
-        found = self._store.find(kind.type, place.namespace, short) if kind else None
+    def _subject(self, message: Document) -> Resource:
+        name = parse_name(message.get("resource"))
+        plural, kind = "/".join(name.path[:-1]), _KINDS.get("/".join(name.path[:-1]))
+        found = self._store.find(kind.type, name.place.namespace, name.name) if kind else None
         if found is None:
             what = kind.kind.upper() if kind else plural
-            where = f"in region '{region}' in project '{project}'"
-            raise StatusError(404, f"Resource '{short}' of kind '{what}' {where} does not exist.")
+            where = f"in region '{name.region}' in project '{name.project}'"
+            raise StatusError(404, f"Resource '{name.name}' of kind '{what}' {where} does not exist.")
         return found
+
+
+async def _answered(call: Callable[[Document], Awaitable[Document]], request: Request) -> Response:
+    return answer(await call(await read_json(request) | {"resource": request.path_params["name"]}))
 
 
 def _etag(stored: IAMPolicy | None) -> str:
     return base64.b64encode((stored.metadata.resource_version if stored else "0").encode()).decode()
 
 
-def _policy(stored: IAMPolicy | None) -> Policy:
-    policy: Policy = {"version": 1, "etag": _etag(stored)}
+def _policy(stored: IAMPolicy | None) -> Document:
+    policy: Document = {"version": 1, "etag": _etag(stored)}
     if stored is not None and stored.spec.bindings:
         policy["bindings"] = msgspec.to_builtins(stored.spec.bindings)
     return policy

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from minirun.api.requests import whole
+from minirun.api.requests import is_true, whole
 from minirun.api.status import StatusError, invalid_options
 
 DEFAULT_TIMEOUT_SECONDS: Final = 3600.0
@@ -44,13 +44,13 @@ def read_list_options(query: Mapping[str, str]) -> ListOptions:
     Raises:
         StatusError (400, 422): a value is none, or they do not go together.
     """
-    watch = _is_true(query, "watch")
+    watch = is_true(query, "watch")
     causes = list(_objections_to_watch(query) if watch else _objections_to_list(query))
     if causes:
         raise invalid_options("ListOptions", *causes)
     text, match, asked = (query.get(name, "") for name in ("resourceVersion", _MATCH, "sendInitialEvents"))
     version = whole(text, "resourceVersion") if text not in ("", "0") else None
-    bookmarks = _is_true(query, "allowWatchBookmarks")
+    bookmarks = is_true(query, "allowWatchBookmarks")
     if watch:
         return ListOptions(
             watch,
@@ -65,10 +65,6 @@ def read_list_options(query: Mapping[str, str]) -> ListOptions:
         first, start = _resume(token)
         return ListOptions(watch, first, exact=True, start=start, limit=limit)
     return ListOptions(watch, version, exact=match == EXACT, limit=limit)
-
-
-def _is_true(query: Mapping[str, str], name: str) -> bool:
-    return query.get(name) in ("true", "1")
 
 
 def _objections_to_list(query: Mapping[str, str]) -> Iterator[str]:

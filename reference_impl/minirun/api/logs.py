@@ -55,8 +55,8 @@ class LogsAPI:
             raise not_found(KIND_OF[Pod], name)
         asked = request.query_params.get("container", "")
         selection = self._selection(request, {"pod": name} | _container_of(pod, asked))
-        line = partial(_text, stamped=is_true(request, "timestamps"))
-        if is_true(request, "follow"):
+        line = partial(_text, stamped=is_true(request.query_params, "timestamps"))
+        if is_true(request.query_params, "follow"):
             return LineStream(self._follow(namespace, selection, line, FOLLOW_SECONDS), "text/plain")
         return Response(b"".join(map(line, self._logs.read(namespace, **selection))), media_type="text/plain")
 
@@ -72,7 +72,7 @@ class LogsAPI:
                 )
             labels[name] = next(iter(requirement.values or ()))
         selection = self._selection(request, labels)
-        if is_true(request, "watch"):
+        if is_true(request.query_params, "watch"):
             return LineStream(
                 self._follow(namespace, selection, _added, timeout_seconds(request.query_params)), JSON
             )

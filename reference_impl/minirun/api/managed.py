@@ -7,7 +7,7 @@ of them. Counterpart: Cloud Run's control plane behind its two APIs.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlencode
 
 import msgspec
@@ -17,13 +17,13 @@ from minirun.api.google import failed_precondition
 from minirun.api.kubernetes import KubernetesAPI
 from minirun.api.mapping import Document, dig
 from minirun.api.requests import CALLER, Target
+from minirun.api.resource_names import find_place
 from minirun.api.status import StatusError
 from minirun.model.cloudrun import NAME_MAX, SERVICE_VALUES, check_values
 from minirun.model.labels import CREATOR, LAST_MODIFIER, RUN, SERVICE
 from minirun.model.meta import Resource, with_meta
-from minirun.model.names import LABEL_1123, objections
 from minirun.model.profiles import PROFILE_LABEL
-from minirun.model.regions import REGIONS, Place, place_of
+from minirun.model.regions import Place, place_of
 from minirun.model.resources import KIND_OF, TYPE_OF_KIND, Kind, Namespace, Revision, Service
 from minirun.store.store import Store
 
@@ -37,20 +37,15 @@ _KEPT_CONDITIONS: Final = {
     "Service": ("Ready", "ConfigurationsReady", "RoutesReady"),
     "Revision": ("Ready", "ContainerHealthy", "ResourcesAvailable", "Active"),
 }
-
-
 _HAPPY: Final = {"Execution": "Completed", "Task": "Completed"}
 
 
-def find_place(project: str, region: str) -> Place:
-    """Raises StatusError: there is no such region (404), or no project can be called that (403)."""
-    if region not in REGIONS:
-        message = f"Location {region} is not found or access is unauthorized."
-        raise StatusError(404, message)
-    place = Place(project, region)
-    if objections(LABEL_1123, place.namespace):
-        raise StatusError(403, f"Permission denied on resource project {project}: no project has this name.")
-    return place
+class Where(NamedTuple):
+    """What an address names; an empty name is the whole collection."""
+
+    place: Place
+    kind: Kind
+    name: str = ""
 
 
 class Managed:
@@ -72,64 +67,50 @@ class Managed:
         found = (place_of(namespace.metadata.name) for namespace in self.store.select(Namespace))
         return [place for place in found if place.project == project]
 
-    async def get(self, place: Place, kind: Kind, name: str) -> Document:
+    async def get(self, where: Where) -> Document:
         """Raises StatusError, as all of these do."""
-        return show(await self._call("GET", place, kind, name))
+        return show(await self._call("GET", where))
 
-    async def list(self, place: Place, kind: Kind, query: Mapping[str, str] | None = None) -> Document:
+    async def list(self, where: Where, query: Mapping[str, str] | None = None) -> Document:
         """A list with `items`; `query` as Kubernetes has it: labelSelector, limit, continue."""
-        listed = await self._call("GET", place, kind, "", query=query)
+        listed = await self._call("GET", where, query=query)
         return listed | {"items": list(map(show, listed["items"]))}
 
-    async def create(
-        self, place: Place, kind: Kind, document: Document, *, caller: str, dry_run: bool = False
+    async def write(
+        self, where: Where, document: Document, *, caller: str, dry_run: bool = False
     ) -> Document:
-        self.ensure_namespace(place)
-        accepted = accept(document, place, None)
-        self._check(place, kind, accepted, None)
-        query = _dry_run(dry_run)
-        return show(await self._call("POST", place, kind, "", accepted, query, caller))
+        """Creates an object, or replaces the one that `where` has the name of."""
+        stored = self.find(where)
+        if not where.name:
+            self.ensure_namespace(where.place)
+        accepted = accept(document, where.place, stored)
+        self._check(where, accepted, stored)
+        return show(await self._call("PUT" if where.name else "POST", where, accepted, caller, dry_run))
 
-    async def replace(
-        self, place: Place, kind: Kind, name: str, document: Document, *, caller: str, dry_run: bool = False
-    ) -> Document:
-        stored = self.store.find(kind.type, place.namespace, name)
-        accepted = accept(document, place, stored)
-        self._check(place, kind, accepted, stored)
-        query = _dry_run(dry_run)
-        return show(await self._call("PUT", place, kind, name, accepted, query, caller))
-
-    async def act(
-        self,
-        place: Place,
-        kind: Kind,
-        name: str,
-        action: str,
-        document: Document,
-        *,
-        caller: str,
-        dry_run: bool = False,
-    ) -> Document:
+    async def act(self, where: Where, document: Document, *, caller: str, dry_run: bool = False) -> Document:
         """What `POST .../NAME:ACTION` does: see `api/jobs.py`."""
-        query = _dry_run(dry_run)
-        return show(await self._call("POST", place, kind, f"{name}:{action}", document, query, caller))
+        return show(await self._call("POST", where, document, caller, dry_run))
 
-    async def delete(self, place: Place, kind: Kind, name: str) -> Document:
+    async def delete(self, where: Where) -> Document:
         """Cloud Run's rule for a Revision: neither the latest one nor one with traffic can be deleted."""
-        stored = self.store.find(kind.type, place.namespace, name)
+        stored = self.find(where)
         if isinstance(stored, Revision):
             self._check_unused(stored)
-        return await self._call("DELETE", place, kind, name)
+        return await self._call("DELETE", where)
+
+    def find(self, where: Where) -> Resource | None:
+        """The object as it is stored."""
+        return self.store.find(where.kind.type, where.place.namespace, where.name)
 
     async def _call(
         self,
         method: str,
-        place: Place,
-        kind: Kind,
-        name: str,
+        where: Where,
         document: Document | None = None,
-        query: Mapping[str, str] | None = None,
         caller: str = DEFAULT_CALLER,
+        dry_run: bool = False,
+        *,
+        query: Mapping[str, str] | None = None,
     ) -> Document:
         """One of the ordinary verbs; its refusals in Cloud Run's words."""
         body = b"" if document is None else msgspec.json.encode(document)
@@ -137,20 +118,20 @@ class Managed:
         async def receive() -> dict[str, object]:
             return {"type": "http.request", "body": body, "more_body": False}
 
+        asked = {"fieldValidation": "Ignore", "dryRun": "All" if dry_run else "", **(query or {})}
         scope = {
             "type": "http",
             "method": method,
             "path": "/",
-            "query_string": urlencode({"fieldValidation": "Ignore", **(query or {})}).encode(),
+            "query_string": urlencode(asked).encode(),
             "headers": [(b"content-type", b"application/json")],
             CALLER: caller,
         }
+        target = Target(where.kind, where.place.namespace, where.name)
         try:
-            response = await self._objects.handle(
-                Request(scope, receive), Target(kind, place.namespace, name)
-            )
+            response = await self._objects.handle(Request(scope, receive), target)
         except StatusError as error:
-            raise _reworded(error, place, kind, name.partition(":")[0] or _name_of(document)) from None
+            raise _reworded(error, where, where.name.partition(":")[0] or _name_of(document)) from None
         answered: Document = msgspec.json.decode(response.body)
         return answered
 
@@ -160,13 +141,14 @@ class Managed:
             labels = {PROFILE_LABEL: "cloudrun"}
             self.store.create(with_meta(Namespace(), name=place.namespace, labels=labels))
 
-    def _check(self, place: Place, kind: Kind, document: Document, stored: Resource | None) -> None:
+    def _check(self, where: Where, document: Document, stored: Resource | None) -> None:
         """What Cloud Run refuses about a Service at once, where Knative stores it and reports a condition."""
-        if kind.type is not Service:
+        if where.kind.type is not Service:
             return
+        namespace = where.place.namespace
         named = dig(document, ("spec", "template", "metadata", "name")) or ""
         was = stored.spec.template.metadata.name if isinstance(stored, Service) else ""
-        if named and named != was and self.store.find(Revision, place.namespace, named):
+        if named and named != was and self.store.find(Revision, namespace, named):
             message = f"Revision named '{named}' with different configuration already exists."
             raise StatusError(409, message, reason="AlreadyExists")
         traffic = dig(document, ("spec", "traffic"))
@@ -175,7 +157,7 @@ class Managed:
         wrong = [
             (f"spec.traffic[{index}].revisionName", f"Revision '{name}' is not found.")
             for index, name in enumerate(names)
-            if name not in ("", named) and self.store.find(Revision, place.namespace, name) is None
+            if name not in ("", named) and self.store.find(Revision, namespace, name) is None
         ]
         notes = document["metadata"]["annotations"]
         errors = check_values(notes, SERVICE_VALUES, "metadata.annotations")
@@ -203,19 +185,15 @@ class Managed:
             )
 
 
-def _dry_run(wanted: bool) -> dict[str, str]:
-    return {"dryRun": "All"} if wanted else {}
-
-
 def _name_of(document: Document | None) -> str:
     return str((document or {}).get("metadata", {}).get("name", ""))
 
 
-def _reworded(error: StatusError, place: Place, kind: Kind, name: str) -> StatusError:
+def _reworded(error: StatusError, where: Where, name: str) -> StatusError:
     reason = str(error.body["reason"])
     texts = {
-        "NotFound": f"Resource '{name}' of kind '{kind.kind.upper()}' in region '{place.region}' "
-        f"in project '{place.project}' does not exist.",
+        "NotFound": f"Resource '{name}' of kind '{where.kind.kind.upper()}' in region '{where.place.region}' "
+        f"in project '{where.place.project}' does not exist.",
         "AlreadyExists": f"Resource '{name}' already exists.",
         "Conflict": f"Conflict for resource '{name}': it has been changed since it was read; "
         "read it again and apply your changes to it.",

@@ -13,6 +13,7 @@ from typing import Final
 
 from minirun.api.google import CANONICAL
 from minirun.api.mapping import Document
+from minirun.api.resource_names import page_of, parse_name
 from minirun.api.status import StatusError
 from minirun.model.meta import ObjectMeta
 from minirun.model.regions import Place, place_of
@@ -22,6 +23,7 @@ from minirun.store.store import Store, edit
 KEPT: Final = 500  # of a project in a region; the oldest go first
 TYPE: Final = "type.googleapis.com/google.cloud.run.v2."
 DELETE: Final = "delete"
+WAIT_MAX_SECONDS: Final = 300.0
 CANCEL: Final = "cancel"  # whoever cancels an execution gets what he wants when it fails
 
 Look = Callable[[Place, str, str], tuple[Document, str, str] | None]
@@ -29,7 +31,7 @@ Look = Callable[[Place, str, str], tuple[Document, str, str] | None]
 
 
 class Operations:
-    """The operations of all projects.
+    """The operations of all projects; methods take the messages of google.longrunning as JSON.
 
     Args:
         store: where they are kept.
@@ -50,36 +52,44 @@ class Operations:
         status = OperationStatus(response=response or {})
         return self._show(self._store.create(Operation(metadata=meta, spec=spec, status=status)))
 
-    def get(self, place: Place, name: str) -> Document:
-        """Raises StatusError (404)."""
-        return self._show(self._find(place, name))
+    async def get(self, message: Document) -> Document:
+        """Raises StatusError, as all of these do: it is no name (400), or there is none of it (404)."""
+        return self._show(self._find(message))
 
-    def list(self, place: Place) -> list[Document]:
-        return list(map(self._show, self._store.select(Operation, place.namespace)))
+    async def list(self, message: Document) -> Document:
+        """One page."""
+        place = parse_name(str(message["name"]).removesuffix("/operations")).place
+        found = list(map(self._show, self._store.select(Operation, place.namespace)))
+        return page_of("operations", found, message)
 
-    def delete(self, place: Place, name: str) -> None:
-        """Forgets it; what it stands for goes on. Raises StatusError (404)."""
-        self._find(place, name)
-        self._store.delete(Operation, place.namespace, name)
+    async def delete(self, message: Document) -> Document:
+        """Forgets it; what it stands for goes on."""
+        self._store.delete(Operation, *self._find(message).key)
+        return {}
 
-    async def wait(self, place: Place, name: str, timeout_seconds: float) -> Document:
-        """The operation when it is done, or as it is after the timeout. Raises StatusError (404)."""
-        operation = self._find(place, name)
-        watch = self._store.watch([TYPE_OF[operation.spec.kind]])
+    async def wait(self, message: Document) -> Document:
+        """The operation when it is done, or as it is after `timeout`, a duration like 30s."""
+        text = str(message.get("timeout", f"{WAIT_MAX_SECONDS}s"))
         try:
-            async with asyncio.timeout(timeout_seconds):
-                while not (shown := self.get(place, name)).get("done"):
+            seconds = min(max(0.0, float(text.removesuffix("s"))), WAIT_MAX_SECONDS)
+        except ValueError:
+            raise StatusError(400, f"timeout '{text}' is no duration like 30s") from None
+        watch = self._store.watch([TYPE_OF[self._find(message).spec.kind]])
+        try:
+            async with asyncio.timeout(seconds):
+                while not (shown := self._show(self._find(message))).get("done"):
                     await anext(watch)
         except (TimeoutError, StopAsyncIteration):
-            return self.get(place, name)
+            return self._show(self._find(message))
         finally:
             watch.close()
         return shown
 
-    def _find(self, place: Place, name: str) -> Operation:
-        found = self._store.find(Operation, place.namespace, name)
+    def _find(self, message: Document) -> Operation:
+        name = parse_name(message.get("name"))
+        found = self._store.find(Operation, name.place.namespace, name.name)
         if found is None:
-            raise StatusError(404, f"Operation '{place.parent}/operations/{name}' does not exist.")
+            raise StatusError(404, f"Operation '{name.parent}/operations/{name.name}' does not exist.")
         return found
 
     def _show(self, operation: Operation) -> Document:

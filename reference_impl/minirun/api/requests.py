@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import msgspec
@@ -102,9 +102,9 @@ def field_validation(request: Request) -> str:
     return said
 
 
-def caller(request: Request) -> str:
+def caller(request: Request, nobody: str = USER) -> str:
     """Who asks: what the front that let the request in has found out, or nobody in particular."""
-    return str(request.scope.get(CALLER, USER))
+    return str(request.scope.get(CALLER, nobody))
 
 
 def accepted(accept: str) -> Iterator[tuple[str, dict[str, str]]]:
@@ -114,8 +114,8 @@ def accepted(accept: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield media_type, dict(parameter.partition("=")[::2] for parameter in parameters)
 
 
-def is_true(request: Request, name: str) -> bool:
-    return request.query_params.get(name) in ("true", "1")
+def is_true(query: Mapping[str, str], name: str) -> bool:
+    return query.get(name) in ("true", "1")
 
 
 def is_dry_run(request: Request) -> bool:

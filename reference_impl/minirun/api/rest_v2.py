@@ -1,110 +1,79 @@
-"""The REST addresses of Cloud Run's v2 API, below /v2; what they do is in `api/cloudrun_v2.py`."""
+"""The REST addresses of Cloud Run's v2 API, below /v2; what they do is in `api/cloudrun_v2.py`.
 
-from typing import Final
+A row of `VERBS` says, as google.api.http does, how an address and a body become a request message.
+"""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from minirun.api.cloudrun import caller_of
-from minirun.api.cloudrun_v2 import COLLECTIONS, CloudRunV2, mask_of, paged, parse_name
+from minirun.api.cloudrun_v2 import Asked, CloudRunV2, row_of
 from minirun.api.google import answer, read_json
-from minirun.api.requests import is_true, whole
-from minirun.api.status import StatusError
+from minirun.api.managed import DEFAULT_CALLER
+from minirun.api.mapping import Document
+from minirun.api.requests import caller, is_true, whole
+from minirun.api.resource_names import parse_name
 
-WAIT_MAX_SECONDS: Final = 300.0
-_COLLECTIONS: Final = ("/{a}", "/{a}/{b}/{c}", "/{a}/{b}/{c}/{d}/{e}")
-_OBJECTS: Final = tuple(f"{path}/{{name}}" for path in _COLLECTIONS)
 _LOCATION: Final = "/projects/{project}/locations/{region}"
+_COLLECTIONS: Final = tuple(f"{_LOCATION}{path}" for path in ("/{a}", "/{a}/{b}/{c}", "/{a}/{b}/{c}/{d}/{e}"))
+_OBJECTS: Final = tuple(f"{path}/{{name}}" for path in _COLLECTIONS)
+_OPERATIONS: Final = f"{_LOCATION}/operations"
 
 
-class RestV2:
-    """The routes."""
+class Verb(NamedTuple):
+    """How a method is asked for. `has_object`: the body is an object; otherwise it is the message's own."""
 
-    def __init__(self, api: CloudRunV2) -> None:
-        self._api = api
-        operations = _LOCATION + "/operations"
-        self.routes = [
-            Route(operations, self._list_operations),
-            Route(operations + "/{name}:wait", self._wait, methods=["POST"]),
-            Route(operations + "/{name}", self._get_operation),
-            Route(operations + "/{name}", self._delete_operation, methods=["DELETE"]),
-            *(
-                Route(_LOCATION + path, handler, methods=[method])
-                for handler, method, paths in (
-                    (self._list, "GET", _COLLECTIONS),
-                    (self._create, "POST", _COLLECTIONS),
-                    (self._act, "POST", [f"{path}:{{action}}" for path in _OBJECTS]),
-                    (self._get, "GET", _OBJECTS),
-                    (self._update, "PATCH", _OBJECTS),
-                    (self._delete, "DELETE", _OBJECTS),
-                )
-                for path in paths
-            ),
-        ]
+    http: str
+    addresses: tuple[str, ...]
+    has_object: bool = False
 
-    async def _get(self, request: Request) -> Response:
-        return answer(await self._api.get(_name(request)))
 
-    async def _list(self, request: Request) -> Response:
-        parent, _, collection = _name(request).rpartition("/")
-        size, token = _page(request)
-        return answer(await self._api.list(parent, collection, size, token))
+VERBS: Final = {
+    "List": Verb("GET", _COLLECTIONS),
+    "Create": Verb("POST", _COLLECTIONS, has_object=True),
+    "Run": Verb("POST", tuple(f"{path}:run" for path in _OBJECTS)),
+    "Cancel": Verb("POST", tuple(f"{path}:cancel" for path in _OBJECTS)),
+    "Get": Verb("GET", _OBJECTS),
+    "Update": Verb("PATCH", _OBJECTS, has_object=True),
+    "Delete": Verb("DELETE", _OBJECTS),
+}
 
-    async def _create(self, request: Request) -> Response:
-        parent, _, collection = _name(request).rpartition("/")
-        row = COLLECTIONS.get(collection)
-        name = request.query_params.get(row.id_parameter if row else "", "")
-        made = await self._api.create(
-            parent,
-            collection,
-            name,
-            await read_json(request),
-            caller=caller_of(request),
-            validate_only=is_true(request, "validateOnly"),
-        )
-        return answer(made)
 
-    async def _act(self, request: Request) -> Response:
-        body, action = await read_json(request), request.path_params["action"]
-        return answer(await self._api.act(_name(request), action, body, caller=caller_of(request)))
+def routes(api: CloudRunV2) -> list[Route]:
+    """All addresses."""
+    operations = (
+        ("GET", _OPERATIONS, api.operations.list),
+        ("POST", _OPERATIONS + "/{name}:wait", api.operations.wait),
+        ("GET", _OPERATIONS + "/{name}", api.operations.get),
+        ("DELETE", _OPERATIONS + "/{name}", api.operations.delete),
+    )
+    return [
+        *(Route(path, partial(_of_operations, call), methods=[http]) for http, path, call in operations),
+        *(
+            Route(path, partial(_of_objects, api.verbs[name], verb), methods=[verb.http])
+            for name, verb in VERBS.items()
+            for path in verb.addresses
+        ),
+    ]
 
-    async def _update(self, request: Request) -> Response:
-        made = await self._api.update(
-            _name(request),
-            await read_json(request),
-            mask=mask_of(request.query_params),
-            allow_missing=is_true(request, "allowMissing"),
-            validate_only=is_true(request, "validateOnly"),
-            caller=caller_of(request),
-        )
-        return answer(made)
 
-    async def _delete(self, request: Request) -> Response:
-        etag, tried = request.query_params.get("etag", ""), is_true(request, "validateOnly")
-        return answer(await self._api.delete(_name(request), etag=etag, validate_only=tried))
+async def _of_operations(call: Callable[[Document], Awaitable[Document]], request: Request) -> Response:
+    return answer(await call(_query(request) | await _body(request) | {"name": _name(request)}))
 
-    async def _list_operations(self, request: Request) -> Response:
-        size, token = _page(request)
-        found = self._api.operations.list(parse_name(_name(request)).place)
-        page, more = paged(found, lambda operation: str(operation["name"]), size, token)
-        return answer({"operations": page} | ({"nextPageToken": more} if more else {}))
 
-    async def _get_operation(self, request: Request) -> Response:
-        return answer(self._api.operations.get(parse_name(_name(request)).place, request.path_params["name"]))
-
-    async def _delete_operation(self, request: Request) -> Response:
-        self._api.operations.delete(parse_name(_name(request)).place, request.path_params["name"])
-        return answer({})
-
-    async def _wait(self, request: Request) -> Response:
-        text = str((await read_json(request)).get("timeout", f"{WAIT_MAX_SECONDS}s"))
-        try:
-            seconds = float(text.removesuffix("s"))
-        except ValueError:
-            raise StatusError(400, f"timeout '{text}' is no duration like 30s") from None
-        place, name = parse_name(_name(request)).place, request.path_params["name"]
-        return answer(await self._api.operations.wait(place, name, min(max(seconds, 0), WAIT_MAX_SECONDS)))
+async def _of_objects(call: Callable[[Asked], Awaitable[Document]], verb: Verb, request: Request) -> Response:
+    name, body, message = _name(request), await _body(request), _query(request)
+    row = row_of(parse_name(name))
+    if verb.has_object:
+        message[row.field] = body | {"name": name}
+    else:
+        message |= body | {"name": name}
+    message["parent"] = name.rpartition("/")[0]
+    return answer(await call(Asked(row, message, caller(request, DEFAULT_CALLER))))
 
 
 def _name(request: Request) -> str:
@@ -114,6 +83,12 @@ def _name(request: Request) -> str:
     return head + slash + last.partition(":")[0]
 
 
-def _page(request: Request) -> tuple[int, str]:
+async def _body(request: Request) -> Document:
+    return await read_json(request) if request.method in ("POST", "PATCH") else {}
+
+
+def _query(request: Request) -> Document:
+    """The members of a request message that come in the query."""
     query = request.query_params
-    return whole(query.get("pageSize", "0"), "pageSize"), query.get("pageToken", "")
+    flags = {name: is_true(query, name) for name in ("validateOnly", "allowMissing")}
+    return {**query, **flags, "pageSize": whole(query.get("pageSize", "0"), "pageSize")}

@@ -152,7 +152,7 @@ class Writing:
         if old is not None:
             owners = read_owners(old.metadata.managed_fields)
             document = merge_applied(msgspec.to_builtins(old), applied, owners, manager)
-        force = is_true(request, "force")
+        force = is_true(request.query_params, "force")
         write = Write(target, old, document, applied, manager, force, duplicate_fields(body))
         return self._store_it(request, write)
 
