@@ -29,9 +29,10 @@ from minirun.api.server import serve
 from minirun.autoscaling.spec import RPS
 from minirun.control.children import deployment_name
 from minirun.control.cluster import LOOPBACK, ingress_service, register, this_machine
-from minirun.control.context import Context, Images
+from minirun.control.context import Context
 from minirun.control.controllers import Controllers
 from minirun.control.endpoints import Entry, endpoint_of, is_ready
+from minirun.control.images import Images
 from minirun.gateway.access import Access
 from minirun.gateway.base import Destination, RequestRecord
 from minirun.gateway.server import Gateway, bind
@@ -42,8 +43,7 @@ from minirun.model.clock import Clock, SystemClock
 from minirun.model.labels import CONFIGURATION, PORT_ANNOTATION, SERVICE
 from minirun.model.manifests import read_documents
 from minirun.model.meta import ObjectMeta, Resource
-from minirun.model.profiles import profile_of
-from minirun.model.resources import ConfigMap, Deployment, Execution, Namespace, Pod, Revision
+from minirun.model.resources import ConfigMap, Deployment, Execution, Pod, Revision
 from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.runtime.base import InstanceSpec, Log, Runtime
 from minirun.runtime.process import ProcessRuntime
@@ -91,7 +91,7 @@ class Router:
 
     def _make(self, entry: Entry, namespace: str) -> Destination:
         spec, labels = entry.revision.spec, entry.revision.metadata.labels
-        profile = profile_of(self._ctx.store.find(Namespace, "", namespace))
+        profile = self._ctx.profile(namespace)
         timeout = spec.timeout_seconds or 0
         service = labels.get(SERVICE, "")
         access = None if profile.public or not service else self._access

@@ -28,10 +28,8 @@ from minirun.model.clock import MILLISECOND_NS, SECOND_NS
 from minirun.model.conditions import TRUE, UNKNOWN, find, is_true, mark
 from minirun.model.labels import SERVICE
 from minirun.model.meta import Condition, replace, unix_seconds
-from minirun.model.profiles import profile_of
 from minirun.model.resources import (
     Deployment,
-    Namespace,
     PodAutoscaler,
     PodAutoscalerStatus,
     Route,
@@ -117,7 +115,7 @@ def specs_of(ctx: Context, entry: Entry, autoscaler: PodAutoscaler) -> Specs:
         share = share_of(route.status.traffic, meta.name)
         notes = notes | bounds_of(route.metadata.annotations, notes, share)
     deadline_ns = ctx.settings.deployment.progress_deadline_ns
-    profile = profile_of(ctx.store.find(Namespace, "", autoscaler.metadata.namespace))
+    profile = ctx.profile(meta.namespace)
     depends_on = notes, spec, settings, deadline_ns, profile.max_scale
     if entry.specs is None or entry.specs[0] != depends_on:
         if not settings.max_scale:
@@ -131,8 +129,8 @@ def specs_of(ctx: Context, entry: Entry, autoscaler: PodAutoscaler) -> Specs:
 def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     """Asks the decider, and brings replicas, ServerlessService and status in line with its answer."""
     key = f"{namespace}/{name}"
-    autoscaler = ctx.store.find(PodAutoscaler, namespace, name)
-    if autoscaler is None or autoscaler.metadata.deletion_timestamp:
+    autoscaler = ctx.living(PodAutoscaler, namespace, name)
+    if autoscaler is None:
         ctx.multiscaler.delete(key)
         return None
     target = autoscaler.spec.scale_target_ref.name

@@ -7,10 +7,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
-from minirun.model.meta import Condition, Resource, replace
+from minirun.model.meta import Condition, ObjectMeta, Resource, replace
 from minirun.model.resources import Ingress, ServerlessService
 from minirun.store.store import Store
 
+R = TypeVar("R", bound=Resource)
 Reported = TypeVar("Reported", Ingress, ServerlessService)
 
 ACTIVE, RESERVE, PENDING = "active", "reserve", "pending"
@@ -38,10 +39,31 @@ def deployment_name(revision: str) -> str:
     return child_name(revision, "-deployment")
 
 
+def child_meta(
+    owner: Resource, labels: dict[str, str], annotations: dict[str, str], name: str = ""
+) -> ObjectMeta:
+    """The metadata of what `owner` makes beside it; `name` is the owner's if it is empty."""
+    return ObjectMeta(
+        name=name or owner.metadata.name,
+        namespace=owner.metadata.namespace,
+        labels=labels,
+        annotations=annotations,
+        owner_references=[owner.owner_reference()],
+    )
+
+
 def is_controlled_by(child: Resource, owner: Resource) -> bool:
     """Whether `owner` made `child` and decides over it."""
     uid = owner.metadata.uid
     return any(ref.controller and ref.uid == uid for ref in child.metadata.owner_references)
+
+
+def claim(store: Store, owner: Resource, wanted: R) -> R | None:
+    """What is stored under a child's name, made now if nothing is; None if it is somebody else's."""
+    stored = store.find(type(wanted), *wanted.key)
+    if stored is None:
+        return store.create(wanted)
+    return stored if is_controlled_by(stored, owner) else None
 
 
 def put(store: Store, stored: Reported | None, wanted: Reported) -> Reported:

@@ -5,7 +5,7 @@ so a deploy that fails leaves the one before in place. Counterpart: pkg/reconcil
 knative/serving.
 """
 
-from minirun.control.children import PENDING, child_name, is_controlled_by
+from minirun.control.children import PENDING, child_meta, child_name, is_controlled_by
 from minirun.control.context import Context
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark
 from minirun.model.labels import (
@@ -19,7 +19,7 @@ from minirun.model.labels import (
     SERVICE,
     SERVICE_UID,
 )
-from minirun.model.meta import ObjectMeta, replace
+from minirun.model.meta import replace
 from minirun.model.resources import Configuration, ConfigurationStatus, Revision
 from minirun.store.store import Store, edit
 
@@ -49,16 +49,8 @@ def make_revision(configuration: Configuration, now: str) -> Revision:
     annotations = template.metadata.annotations | {ROUTING_STATE_MODIFIED: now}
     if LAST_MODIFIER in meta.annotations:
         annotations[CREATOR] = meta.annotations[LAST_MODIFIER]
-    return Revision(
-        metadata=ObjectMeta(
-            name=revision_name(configuration),
-            namespace=meta.namespace,
-            labels=labels,
-            annotations=annotations,
-            owner_references=[configuration.owner_reference()],
-        ),
-        spec=template.spec,
-    )
+    made = child_meta(configuration, labels, annotations, revision_name(configuration))
+    return Revision(metadata=made, spec=template.spec)
 
 
 def is_name_taken(configuration: Configuration, revision: Revision) -> bool:
@@ -124,8 +116,8 @@ def taken_revision(store: Store, configuration: Configuration) -> str:
 
 def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     """Makes the revision of the present generation and reports on the newest ones."""
-    configuration = ctx.store.find(Configuration, namespace, name)
-    if configuration is None or configuration.metadata.deletion_timestamp:
+    configuration = ctx.living(Configuration, namespace, name)
+    if configuration is None:
         return None
     if taken := taken_revision(ctx.store, configuration):
         status = configuration.status

@@ -9,15 +9,17 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from minirun.autoscaling.multiscaler import MultiScaler
 from minirun.autoscaling.settings import AutoscalerSettings
 from minirun.control.children import Key
 from minirun.control.endpoints import Paths
+from minirun.control.images import Images
 from minirun.model.clock import Clock
-from minirun.model.meta import rfc3339
-from minirun.model.resources import ConfigMap
+from minirun.model.meta import Resource, rfc3339
+from minirun.model.profiles import Profile, profile_of
+from minirun.model.resources import ConfigMap, Namespace
 from minirun.model.settings import (
     SYSTEM_NAMESPACE,
     DeploymentSettings,
@@ -31,66 +33,42 @@ from minirun.store.store import Store
 from minirun.traffic.table import RouteTable
 
 log = logging.getLogger("minirun.control")
+R = TypeVar("R", bound=Resource)
 S = TypeVar("S")
 
 
-class ResolvedImage(Protocol):
-    """`pinned` names the content for good: `name@sha256:...`; `note` is what users should know of it."""
+class Parsed(Generic[S]):
+    """An attribute of `Settings`: one ConfigMap; if it can't be parsed, its last good values stay."""
 
-    @property
-    def pinned(self) -> str: ...
-    @property
-    def note(self) -> str: ...
+    def __init__(self, name: str, parse: Callable[[Mapping[str, str]], S]) -> None:
+        self._name, self._parse = name, parse
 
-
-class Images(Protocol):
-    """Finds images; raises LookupError or ValueError with a sentence when it can't."""
-
-    def resolve(self, reference: str) -> ResolvedImage: ...
+    def __get__(self, settings: "Settings", _: type["Settings"]) -> S:
+        stored = settings.store.find(ConfigMap, SYSTEM_NAMESPACE, self._name)
+        seen, values = settings.parsed.get(self._name, (None, None))
+        if values is None or seen is not stored:
+            try:
+                values = self._parse(stored.data if stored else {})
+            except ValueError as error:
+                log.error("ConfigMap %s can't be used, the last good values stay: %s", self._name, error)
+                values = values or self._parse({})
+            settings.parsed[self._name] = stored, values
+        return values  # type: ignore[return-value]  # one parser for each name
 
 
 class Settings:
-    """The operators' ConfigMaps, read at every use; one that can't be parsed leaves its last good values."""
+    """The operators' ConfigMaps, read at every use."""
+
+    autoscaler = Parsed("config-autoscaler", AutoscalerSettings.from_config_map)
+    deployment = Parsed("config-deployment", DeploymentSettings.parse)
+    domain = Parsed("config-domain", DomainSettings.parse)
+    gc = Parsed("config-gc", GCSettings.parse)
+    observability = Parsed("config-observability", ObservabilitySettings.parse)
+    network = Parsed("config-network", NetworkSettings.parse)
 
     def __init__(self, store: Store) -> None:
-        self._store = store
-        self._parsed: dict[str, tuple[ConfigMap | None, object]] = {}
-
-    def _read(self, name: str, parse: Callable[[Mapping[str, str]], S]) -> S:
-        stored = self._store.find(ConfigMap, SYSTEM_NAMESPACE, name)
-        seen, settings = self._parsed.get(name, (None, None))
-        if settings is None or seen is not stored:
-            try:
-                settings = parse(stored.data if stored else {})
-            except ValueError as error:
-                log.error("ConfigMap %s can't be used, the last good values stay: %s", name, error)
-                settings = settings or parse({})
-            self._parsed[name] = stored, settings
-        return settings  # type: ignore[return-value]  # one parser for each name
-
-    @property
-    def autoscaler(self) -> AutoscalerSettings:
-        return self._read("config-autoscaler", AutoscalerSettings.from_config_map)
-
-    @property
-    def deployment(self) -> DeploymentSettings:
-        return self._read("config-deployment", DeploymentSettings.parse)
-
-    @property
-    def domain(self) -> DomainSettings:
-        return self._read("config-domain", DomainSettings.parse)
-
-    @property
-    def gc(self) -> GCSettings:
-        return self._read("config-gc", GCSettings.parse)
-
-    @property
-    def observability(self) -> ObservabilitySettings:
-        return self._read("config-observability", ObservabilitySettings.parse)
-
-    @property
-    def network(self) -> NetworkSettings:
-        return self._read("config-network", NetworkSettings.parse)
+        self.store = store
+        self.parsed: dict[str, tuple[ConfigMap | None, object]] = {}
 
 
 class References:
@@ -156,6 +134,15 @@ class Context:
     def now(self) -> str:
         """The time, as objects carry it."""
         return rfc3339(self.clock.unix_ns())
+
+    def living(self, type_: type[R], namespace: str, name: str) -> R | None:
+        """The object, if it is there and is not being deleted."""
+        found = self.store.find(type_, namespace, name)
+        return None if found is None or found.metadata.deletion_timestamp else found
+
+    def profile(self, namespace: str) -> Profile:
+        """The profile of a namespace."""
+        return profile_of(self.store.find(Namespace, "", namespace))
 
     def _decided(self, key: str) -> None:
         namespace, _, name = key.partition("/")

@@ -97,8 +97,8 @@ def next_status(deployment: Deployment, pods: list[Pod], now: str) -> Deployment
 
 def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     """Creates and deletes Pods until there are as many as there should be, and counts them."""
-    deployment = ctx.store.find(Deployment, namespace, name)
-    if deployment is None or deployment.metadata.deletion_timestamp:
+    deployment = ctx.living(Deployment, namespace, name)
+    if deployment is None:
         return None
     uid = deployment.metadata.uid
     plan = plan_pods(deployment.spec.replicas, list(ctx.store.dependents(uid, Pod)))

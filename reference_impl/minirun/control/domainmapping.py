@@ -62,8 +62,8 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     owner = owner_of_domain(each for each in ctx.store.select(DomainMapping) if each.metadata.name == name)
     if owner is None:
         ctx.table.set_alias(name, None)
-    mapping = ctx.store.find(DomainMapping, namespace, name)
-    if mapping is None or mapping.metadata.deletion_timestamp:
+    mapping = ctx.living(DomainMapping, namespace, name)
+    if mapping is None:
         return None
     status, conditions = mapping.status, mapping.status.conditions
 

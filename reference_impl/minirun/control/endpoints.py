@@ -68,11 +68,6 @@ class Paths:
         self.active: dict[str, Entry] = {}  # those that may have something to report
         self.on_first_request: Callable[[Entry, ActivatorStat], None] = lambda entry, stat: None
 
-    def get(self, namespace: str, revision: str) -> RevisionPath | None:
-        """The way to a revision's instances; None if there is no such revision."""
-        entry = self._entries.get(f"{namespace}/{revision}")
-        return entry.path if entry else None
-
     def entry(self, namespace: str, revision: str) -> Entry | None:
         """The path with what is known of its revision; None if there is no such revision."""
         return self._entries.get(f"{namespace}/{revision}")

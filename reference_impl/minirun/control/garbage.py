@@ -124,8 +124,8 @@ def revisions_to_delete(
 
 def collect_revisions(ctx: Context, namespace: str, name: str) -> float | None:
     """Deletes the revisions of the Configuration `name` that nobody needs any more."""
-    configuration = ctx.store.find(Configuration, namespace, name)
-    if configuration is None or configuration.metadata.deletion_timestamp:
+    configuration = ctx.living(Configuration, namespace, name)
+    if configuration is None:
         return None
     revisions = list(ctx.store.dependents(configuration.metadata.uid, Revision))
     now_ns = ctx.clock.unix_ns()

@@ -6,7 +6,7 @@ been programmed with. Counterparts: pkg/reconciler/route/resources/{service,ingr
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from minirun.control.children import child_name, is_controlled_by, put
+from minirun.control.children import child_meta, child_name, claim, put
 from minirun.control.cluster import INGRESS_NAME, INGRESS_NAMESPACE
 from minirun.control.context import Context
 from minirun.model.conditions import TRUE, mark
@@ -33,16 +33,11 @@ REVISION_PORT = 80
 Targets = Sequence[tuple[str, int]]
 
 
-def child_meta(route: Route, name: str) -> ObjectMeta:
+def inherited(route: Route, name: str = "") -> ObjectMeta:
     """The metadata of what stands for a Route, or for one of its tags."""
     meta = route.metadata
-    return ObjectMeta(
-        name=name,
-        namespace=meta.namespace,
-        labels=meta.labels | {ROUTE: meta.name},
-        annotations={k: v for k, v in meta.annotations.items() if k not in (LAST_APPLIED, ROLLOUT)},
-        owner_references=[route.owner_reference()],
-    )
+    annotations = {k: v for k, v in meta.annotations.items() if k not in (LAST_APPLIED, ROLLOUT)}
+    return child_meta(route, meta.labels | {ROUTE: meta.name}, annotations, name)
 
 
 def placeholder_name(route: Route, tag: str) -> str:
@@ -58,7 +53,7 @@ def make_placeholder(route: Route, tag: str) -> CoreService:
         ports=[ServicePort(name="http2", port=REVISION_PORT)],
         session_affinity="None",
     )
-    return CoreService(metadata=child_meta(route, placeholder_name(route, tag)), spec=spec)
+    return CoreService(metadata=inherited(route, placeholder_name(route, tag)), spec=spec)
 
 
 def place_services(ctx: Context, route: Route, tags: Iterable[str]) -> str:
@@ -71,15 +66,12 @@ def place_services(ctx: Context, route: Route, tags: Iterable[str]) -> str:
     """
     wanted = [make_placeholder(route, tag) for tag in ("", *tags)]
     for service in wanted:
-        stored = ctx.store.find(CoreService, *service.key)
+        stored = claim(ctx.store, route, service)
         if stored is None:
-            ctx.store.create(service)
-        elif not is_controlled_by(stored, route):
             return service.metadata.name
-        else:
-            labels = stored.metadata.labels | service.metadata.labels
-            annotations = stored.metadata.annotations | service.metadata.annotations
-            edit(ctx.store, with_meta(stored, labels=labels, annotations=annotations), spec=service.spec)
+        labels = stored.metadata.labels | service.metadata.labels
+        annotations = stored.metadata.annotations | service.metadata.annotations
+        edit(ctx.store, with_meta(stored, labels=labels, annotations=annotations), spec=service.spec)
     names = {service.metadata.name for service in wanted}
     for stored in list(ctx.store.dependents(route.metadata.uid, CoreService)):
         if stored.metadata.name not in names:
@@ -114,7 +106,7 @@ def make_rules(
 def report_ingress(ctx: Context, route: Route, rules: Iterable[IngressRule]) -> None:
     """Writes down what the gateway has been programmed with for a Route."""
     wanted = Ingress(
-        metadata=child_meta(route, route.metadata.name),
+        metadata=inherited(route),
         spec=IngressSpec(http_option="Enabled", rules=list(rules)),
     )
     stored: Ingress | None = ctx.store.find(Ingress, *wanted.key)

@@ -19,8 +19,7 @@ from minirun.control.pods import make_instance_spec, pod_with, start_order
 from minirun.control.volumes import read_volumes
 from minirun.model.labels import IDENTITY_ANNOTATION, REVISION
 from minirun.model.meta import with_meta
-from minirun.model.profiles import profile_of
-from minirun.model.resources import Container, Namespace, Pod
+from minirun.model.resources import Container, Pod
 from minirun.runtime.base import InstanceSpec, InstanceState, Stage
 from minirun.runtime.group import Group
 from minirun.runtime.instance import Instance
@@ -73,15 +72,15 @@ class Kubelet:
             containers[container.name] = Instance(
                 spec, ctx.runtime, ctx.clock, changed, ctx.log_of(spec), complete
             )
-        path = ctx.paths.get(pod.metadata.namespace, pod.metadata.labels.get(REVISION, ""))
+        entry = ctx.paths.entry(pod.metadata.namespace, pod.metadata.labels.get(REVISION, ""))
         group = Group(containers, start_order(pod))
-        self.members[uid] = Member(group, path)
+        self.members[uid] = Member(group, entry.path if entry else None)
         group.advance()
 
     def _complete(self, pod: Pod, container: Container, spec: InstanceSpec) -> InstanceSpec:
         """The spec with what ConfigMaps and Secrets have for it now. Raises ConfigError."""
-        profile = profile_of(self.ctx.store.find(Namespace, "", spec.namespace))
-        configs = Configs(self.ctx.store, spec.namespace, profile.secrets_have_versions)
+        versioned = self.ctx.profile(spec.namespace).secrets_have_versions
+        configs = Configs(self.ctx.store, spec.namespace, versioned)
         env, volumes = environment(container, configs), read_volumes(pod, container, configs)
         return dataclasses.replace(spec, env=tuple(env.items()), volumes=volumes)
 

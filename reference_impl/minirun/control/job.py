@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from minirun.control.children import child_name, set_condition
+from minirun.control.children import child_meta, child_name, set_condition
 from minirun.control.context import Context
 from minirun.control.deployment import DRAIN_FINALIZER, has_ended
-from minirun.control.revision import IMAGE_RETRY_SECONDS
+from minirun.control.images import IMAGE_RETRY_SECONDS, MissingImageError, pin_images
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, status_of
 from minirun.model.labels import (
     CANCELLED_ANNOTATION,
@@ -26,7 +26,7 @@ from minirun.model.labels import (
     TASK_ATTEMPT,
     TASK_INDEX,
 )
-from minirun.model.meta import Condition, ObjectMeta, replace, unix_seconds, with_meta
+from minirun.model.meta import Condition, replace, unix_seconds, with_meta
 from minirun.model.resources import (
     AttemptStatus,
     Container,
@@ -130,16 +130,9 @@ def make_execution(job: Job, suffix: str, creator: str, spec: ExecutionSpec) -> 
         "run.googleapis.com/jobUid": job.metadata.uid,
         "run.googleapis.com/jobGeneration": str(job.metadata.generation),
     }
-    return Execution(
-        metadata=ObjectMeta(
-            name=f"{name}-{suffix}",
-            namespace=job.metadata.namespace,
-            labels=template.labels | labels,
-            annotations=template.annotations | ({RUN_CREATOR: creator} if creator else {}),
-            owner_references=[job.owner_reference()],
-        ),
-        spec=spec,
-    )
+    annotations = template.annotations | ({RUN_CREATOR: creator} if creator else {})
+    meta = child_meta(job, template.labels | labels, annotations, f"{name}-{suffix}")
+    return Execution(metadata=meta, spec=spec)
 
 
 def refer_to(execution: Execution) -> ExecutionReference:
@@ -176,11 +169,11 @@ def readiness(job: Job, images: list[ContainerStatus] | str, asked_for: Executio
 
 def reconcile_job(ctx: Context, namespace: str, name: str) -> float | None:
     """Makes the Execution that a Job's spec asks for, once, if it does, and tells of the latest one."""
-    job = ctx.store.find(Job, namespace, name)
-    if job is None or job.metadata.deletion_timestamp:
+    job = ctx.living(Job, namespace, name)
+    if job is None:
         return None
     spec, creator = job.spec.template.spec, job.metadata.annotations.get(RUN_CREATOR, "")
-    images = pin_images(ctx, spec.template.spec.containers, ())
+    images = find_images(ctx, spec.template.spec.containers)
     asked_for, token = None, job.spec.run_execution_token or job.spec.start_execution_token
     if token:
         wanted = make_execution(job, token, creator, spec)
@@ -201,19 +194,14 @@ def reconcile_job(ctx: Context, namespace: str, name: str) -> float | None:
     return IMAGE_RETRY_SECONDS if isinstance(images, str) else None
 
 
-def pin_images(
-    ctx: Context, containers: Iterable[Container], pinned: Iterable[ContainerStatus]
+def find_images(
+    ctx: Context, containers: Iterable[Container], pinned: Iterable[ContainerStatus] = ()
 ) -> list[ContainerStatus] | str:
-    """The digest of each container's image, known or found now, or the sentence that says why not."""
-    known = {status.name: status for status in pinned}
-    for container in containers:
-        if container.name not in known:
-            try:
-                image = ctx.images.resolve(container.image).pinned
-            except (LookupError, ValueError) as error:
-                return f"Image '{container.image}' not found: {error}"
-            known[container.name] = ContainerStatus(name=container.name, image_digest=image)
-    return list(known.values())
+    """The digest of each container's image, or the sentence that says why there is none."""
+    try:
+        return pin_images(ctx.images, containers, pinned)[0]
+    except MissingImageError as error:
+        return f"Image '{error.image}' not found: {error}"
 
 
 # --- Execution -----------------------------------------------------------------------------------------
@@ -241,14 +229,10 @@ def make_task(execution: Execution, index: int, images: Iterable[ContainerStatus
     digests = {status.name: status.image_digest for status in images}
     containers = [replace(c, image=digests.get(c.name, c.image)) for c in spec.containers]
     labels = {EXECUTION: meta.name, TASK_INDEX: str(index), RUNNING_STATE: PENDING}
+    annotations = {k: v for k, v in meta.annotations.items() if k != CANCELLED_ANNOTATION}
+    name = child_name(meta.name, f"-task{index}")
     return Task(
-        metadata=ObjectMeta(
-            name=child_name(meta.name, f"-task{index}"),
-            namespace=meta.namespace,
-            labels=meta.labels | labels,
-            annotations={k: v for k, v in meta.annotations.items() if k != CANCELLED_ANNOTATION},
-            owner_references=[execution.owner_reference()],
-        ),
+        metadata=child_meta(execution, meta.labels | labels, annotations, name),
         spec=replace(spec, containers=containers),
         status=TaskStatus(index=index),
     )
@@ -306,11 +290,11 @@ def observe_execution(execution: Execution, tasks: list[Task], missing: str, now
 
 def reconcile_execution(ctx: Context, namespace: str, name: str) -> float | None:
     """Makes as many tasks as may run, and counts them; what has completed stays as it is."""
-    execution = ctx.store.find(Execution, namespace, name)
-    if execution is None or execution.metadata.deletion_timestamp or execution.status.completion_time:
+    execution = ctx.living(Execution, namespace, name)
+    if execution is None or execution.status.completion_time:
         return None
     containers = execution.spec.template.spec.containers
-    images = pin_images(ctx, containers, execution.status.container_statuses)
+    images = find_images(ctx, containers, execution.status.container_statuses)
     uid = execution.metadata.uid
     if not isinstance(images, str):
         execution = replace(execution, status=replace(execution.status, container_statuses=images))
@@ -353,15 +337,10 @@ def make_attempt(task: Task, execution: Execution) -> Pod:
     meta, spec = task.metadata, task.spec
     env = attempt_env(task, execution)
     labels = {key: value for key, value in meta.labels.items() if key != RUNNING_STATE}
+    labels[TASK_ATTEMPT] = str(task.status.retried)
+    made = child_meta(task, labels, meta.annotations, attempt_name(task))
     return Pod(
-        metadata=ObjectMeta(
-            name=attempt_name(task),
-            namespace=meta.namespace,
-            labels=labels | {TASK_ATTEMPT: str(task.status.retried)},
-            annotations=meta.annotations,
-            finalizers=[DRAIN_FINALIZER],
-            owner_references=[task.owner_reference()],
-        ),
+        metadata=replace(made, finalizers=[DRAIN_FINALIZER]),
         spec=PodSpec(
             containers=[replace(container, env=[*container.env, *env]) for container in spec.containers],
             volumes=spec.volumes,
@@ -422,11 +401,11 @@ def observe_task(task: Task, pod: Pod | None, cancelled: bool, now: str) -> Task
 
 def reconcile_task(ctx: Context, namespace: str, name: str) -> float | None:
     """Starts a Task's attempt when there is none, and draws the conclusions from how it ends."""
-    task = ctx.store.find(Task, namespace, name)
-    if task is None or task.metadata.deletion_timestamp or not MOVES[task_state(task)]:
+    task = ctx.living(Task, namespace, name)
+    if task is None or not MOVES[task_state(task)]:
         return None
-    execution = ctx.store.find(Execution, namespace, task.metadata.labels.get(EXECUTION, ""))
-    if execution is None or execution.metadata.deletion_timestamp:
+    execution = ctx.living(Execution, namespace, task.metadata.labels.get(EXECUTION, ""))
+    if execution is None:
         return None
     cancelled = CANCELLED_ANNOTATION in execution.metadata.annotations
     pod = ctx.store.find(Pod, namespace, attempt_name(task))

@@ -67,8 +67,7 @@ class Recorder:
 
     def _write(self, happening: Happening, times: int) -> None:
         store, about, now_ns = self.ctx.store, happening.about, self.ctx.clock.unix_ns()
-        namespace = store.find(Namespace, "", about.namespace)
-        if namespace is None or namespace.metadata.deletion_timestamp:
+        if self.ctx.living(Namespace, "", about.namespace) is None:
             return
         if not self._buckets.setdefault(about.uid, Bucket(float(BURST), now_ns)).take(now_ns):
             return

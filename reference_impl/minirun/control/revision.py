@@ -9,9 +9,10 @@ Counterpart: pkg/reconciler/revision in knative/serving, with revision_lifecycle
 from collections.abc import Iterable
 
 from minirun.autoscaling.spec import ACTIVATION_GRACE_NS, scale_policy
-from minirun.control.children import ACTIVE, RESERVE, Key, deployment_name, is_controlled_by
+from minirun.control.children import ACTIVE, RESERVE, Key, child_meta, claim, deployment_name
 from minirun.control.context import Context
 from minirun.control.environment import CONFIG_ERROR
+from minirun.control.images import IMAGE_RETRY_SECONDS, MissingImageError, pin_images
 from minirun.control.pods import COMPLETED
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark, status_of
@@ -23,10 +24,9 @@ from minirun.model.labels import (
     ROUTING_STATE,
     ROUTING_STATE_MODIFIED,
 )
-from minirun.model.meta import Condition, ObjectMeta, Resource, replace, with_meta
+from minirun.model.meta import Condition, ObjectMeta, replace, with_meta
 from minirun.model.resources import (
     ContainerStateDetail,
-    ContainerStatus,
     Deployment,
     DeploymentSpec,
     LabelSelector,
@@ -38,10 +38,10 @@ from minirun.model.resources import (
     PodTemplate,
     Revision,
 )
+from minirun.store.store import edit
 
 RESOURCES, HEALTHY, INITIALIZED = "ResourcesAvailable", "ContainerHealthy", "ScaleTargetInitialized"
 DEPLOYING, DEADLINE = "Deploying", "ProgressDeadlineExceeded"
-IMAGE_RETRY_SECONDS = 10.0
 
 
 def make_deployment(revision: Revision, images: dict[str, str], replicas: int, deadline_s: int) -> Deployment:
@@ -63,13 +63,7 @@ def make_deployment(revision: Revision, images: dict[str, str], replicas: int, d
     )
     pod_meta = ObjectMeta(labels=labels, annotations=annotations)
     return Deployment(
-        metadata=ObjectMeta(
-            name=deployment_name(meta.name),
-            namespace=meta.namespace,
-            labels=labels,
-            annotations=annotations,
-            owner_references=[revision.owner_reference()],
-        ),
+        metadata=child_meta(revision, labels, annotations, deployment_name(meta.name)),
         spec=DeploymentSpec(
             replicas=replicas,
             selector=LabelSelector(match_labels={REVISION_UID: meta.uid}),
@@ -81,19 +75,12 @@ def make_deployment(revision: Revision, images: dict[str, str], replicas: int, d
 
 def make_autoscaler(revision: Revision) -> PodAutoscaler:
     """The PodAutoscaler of a revision, as its routing state and its health have it now."""
-    meta = revision.metadata
     ports = [port for container in revision.spec.containers for port in container.ports]
     return PodAutoscaler(
-        metadata=ObjectMeta(
-            name=meta.name,
-            namespace=meta.namespace,
-            labels=child_labels(revision),
-            annotations=child_annotations(revision),
-            owner_references=[revision.owner_reference()],
-        ),
+        metadata=child_meta(revision, child_labels(revision), child_annotations(revision)),
         spec=PodAutoscalerSpec(
             scale_target_ref=ObjectReference(
-                api_version="apps/v1", kind="Deployment", name=deployment_name(meta.name)
+                api_version="apps/v1", kind="Deployment", name=deployment_name(revision.metadata.name)
             ),
             container_concurrency=revision.spec.container_concurrency or 0,
             reachability=reachability(revision),
@@ -179,49 +166,26 @@ def next_conditions(
     return conditions
 
 
-def pin_images(ctx: Context, revision: Revision) -> Revision | str:
-    """The revision with each container's image pinned, or the sentence that says why it can't be."""
-    pinned = {status.name: status for status in revision.status.container_statuses}
-    notes: dict[str, str] = {}
-    for container in revision.spec.containers:
-        if container.name not in pinned:
-            try:
-                image = ctx.images.resolve(container.image)
-            except (LookupError, ValueError) as error:
-                return f'Unable to fetch image "{container.image}": {error}'
-            pinned[container.name] = ContainerStatus(name=container.name, image_digest=image.pinned)
-            if image.note:
-                notes[IMAGE_NOTE_ANNOTATION] = image.note
-    noted = with_meta(revision, annotations=revision.metadata.annotations | notes)
-    return replace(noted, status=replace(revision.status, container_statuses=list(pinned.values())))
-
-
-def child_of(ctx: Context, revision: Revision, wanted: Deployment | PodAutoscaler) -> Resource | str:
-    """The stored child, created if it is not there, or the sentence that says whose it is."""
-    stored: Resource | None = ctx.store.find(type(wanted), *wanted.key)
-    if stored is None:
-        return ctx.store.create(wanted)
-    if not is_controlled_by(stored, revision):
-        return f'There is an existing {wanted.kind} "{wanted.metadata.name}" that we do not own.'
-    return stored
-
-
 def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     """Makes a revision's children and reports what they say."""
-    revision = ctx.store.find(Revision, namespace, name)
-    if revision is None or revision.metadata.deletion_timestamp:
+    revision = ctx.living(Revision, namespace, name)
+    if revision is None:
         ctx.enqueue(Key("Endpoints", namespace, name))
         return None
     ctx.paths.ensure(revision)
     now = ctx.now()
-    pinned = pin_images(ctx, revision)
-    if isinstance(pinned, str):
-        status = replace(revision.status, observed_generation=revision.metadata.generation)
-        conditions = mark("Revision", status.conditions, now, HEALTHY, FALSE, "ContainerMissing", pinned)
-        ctx.store.update(replace(revision, status=replace(status, conditions=conditions)))
-        return IMAGE_RETRY_SECONDS
-    revision = pinned
     status = replace(revision.status, observed_generation=revision.metadata.generation)
+    try:
+        pinned, notes = pin_images(ctx.images, revision.spec.containers, status.container_statuses)
+    except MissingImageError as error:
+        text = f'Unable to fetch image "{error.image}": {error}'
+        conditions = mark("Revision", status.conditions, now, HEALTHY, FALSE, "ContainerMissing", text)
+        edit(ctx.store, revision, status=replace(status, conditions=conditions))
+        return IMAGE_RETRY_SECONDS
+    if notes:
+        noted = revision.metadata.annotations | {IMAGE_NOTE_ANNOTATION: notes[-1]}
+        revision = with_meta(revision, annotations=noted)
+    status = replace(status, container_statuses=pinned)
     images = {each.name: each.image_digest for each in status.container_statuses}
     policy = scale_policy(
         ctx.settings.autoscaler,
@@ -229,19 +193,20 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
         progress_deadline_ns=ctx.settings.deployment.progress_deadline_ns,
     )
     deadline_s = (policy.activation_timeout_ns - ACTIVATION_GRACE_NS) // SECOND_NS
-    deployment = child_of(ctx, revision, make_deployment(revision, images, policy.initial_scale, deadline_s))
-    autoscaler = child_of(ctx, revision, make_autoscaler(revision))
+    wanted = make_deployment(revision, images, policy.initial_scale, deadline_s)
+    deployment = claim(ctx.store, revision, wanted)
+    autoscaler = claim(ctx.store, revision, make_autoscaler(revision))
     conditions = status.conditions
-    if isinstance(deployment, Deployment) and isinstance(autoscaler, PodAutoscaler):
+    if deployment and autoscaler:
         pods = ctx.store.dependents(deployment.metadata.uid, Pod)
         conditions = next_conditions(conditions, deployment, autoscaler, failure_of(pods), now)
         scale = autoscaler.status
         status = replace(status, actual_replicas=scale.actual_scale, desired_replicas=scale.desired_scale)
     else:
-        message = deployment if isinstance(deployment, str) else str(autoscaler)
+        kind, child = ("PodAutoscaler", name) if deployment else ("Deployment", wanted.metadata.name)
+        message = f'There is an existing {kind} "{child}" that we do not own.'
         conditions = mark("Revision", conditions, now, RESOURCES, FALSE, "NotOwned", message)
-    revision = ctx.store.update(replace(revision, status=replace(status, conditions=conditions)))
-    if isinstance(autoscaler, PodAutoscaler):
-        wanted = make_autoscaler(revision).spec
-        ctx.store.update(replace(autoscaler, spec=wanted))
+    revision = edit(ctx.store, revision, status=replace(status, conditions=conditions))
+    if autoscaler:
+        edit(ctx.store, autoscaler, spec=make_autoscaler(revision).spec)
     return None

@@ -25,9 +25,8 @@ from minirun.model.labels import (
     VISIBILITY,
 )
 from minirun.model.meta import replace, with_meta
-from minirun.model.profiles import profile_of
 from minirun.model.regions import host_label, place_of
-from minirun.model.resources import Addressable, Configuration, Namespace, Revision, Route, TrafficTarget
+from minirun.model.resources import Addressable, Configuration, Revision, Route, TrafficTarget
 from minirun.store.store import Store, edit
 from minirun.traffic.rollout import Rollout, goal, next_step_after_seconds, observe_ready, step
 
@@ -182,7 +181,7 @@ def _is_local(route: Route) -> bool:
 def run_hosts(ctx: Context, route: Route, tag: str = "") -> list[str]:
     """The hosts of a route, or of one of its tags, that Cloud Run gives it; none in a knative namespace."""
     namespace, name = route.key
-    domains = profile_of(ctx.store.find(Namespace, "", namespace)).run_domains
+    domains = ctx.profile(namespace).run_domains
     if not domains or _is_local(route):
         return []
     label = host_label(name, place_of(namespace), tag)
@@ -261,8 +260,8 @@ def forget(ctx: Context, namespace: str, name: str) -> None:
 
 def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     """Programs the table with a Route's traffic, if all of it can be served, and reports it."""
-    route = ctx.store.find(Route, namespace, name)
-    if route is None or route.metadata.deletion_timestamp:
+    route = ctx.living(Route, namespace, name)
+    if route is None:
         forget(ctx, namespace, name)
         return None
     targets = [Key("Revision", namespace, t.revision_name) for t in route.spec.traffic if t.revision_name]

@@ -6,8 +6,9 @@ Counterpart: pkg/reconciler/serverlessservice in knative/serving.
 """
 
 from minirun.autoscaling.lifecycle import PROXY
+from minirun.control.children import child_meta
 from minirun.model.conditions import FALSE, TRUE, UNKNOWN, mark
-from minirun.model.meta import Condition, ObjectMeta
+from minirun.model.meta import Condition
 from minirun.model.resources import (
     ObjectReference,
     PodAutoscaler,
@@ -33,12 +34,7 @@ def make_sks(
     conditions = mark("ServerlessService", before, now, "EndpointsPopulated", *populated)
     proxied = TRUE if not ready or mode == PROXY else FALSE
     return ServerlessService(
-        metadata=ObjectMeta(
-            name=meta.name,
-            namespace=meta.namespace,
-            labels=meta.labels,
-            owner_references=[autoscaler.owner_reference()],
-        ),
+        metadata=child_meta(autoscaler, meta.labels, {}),
         spec=ServerlessServiceSpec(
             mode=mode,
             num_activators=activators,

@@ -6,13 +6,13 @@ pkg/reconciler/service in knative/serving.
 
 from typing import TypeVar
 
-from minirun.control.children import is_controlled_by
+from minirun.control.children import child_meta, claim
 from minirun.control.configuration import taken_revision
 from minirun.control.context import Context
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, mark
 from minirun.model.labels import LAST_APPLIED, ROLLOUT, ROLLOUT_DURATION, SERVICE, SERVICE_UID
-from minirun.model.meta import ObjectMeta, replace, unix_seconds
+from minirun.model.meta import ObjectMeta, replace, unix_seconds, with_meta
 from minirun.model.resources import (
     Configuration,
     ConfigurationSpec,
@@ -22,7 +22,7 @@ from minirun.model.resources import (
     ServiceStatus,
     TrafficTarget,
 )
-from minirun.store.store import Store
+from minirun.store.store import Store, edit
 
 Child = TypeVar("Child", Configuration, Route)
 
@@ -34,21 +34,16 @@ _NAME_TAKEN = 'The revision name "{}" is taken by a conflicting Revision, so tra
 _NOT_MIGRATED = ("TrafficNotMigrated", "Traffic is not yet migrated to the latest revision.")
 
 
-def child_meta(service: Service, without: tuple[str, ...]) -> ObjectMeta:
+def inherited(service: Service, *without: str) -> ObjectMeta:
     """The metadata of a child: the Service's labels and annotations, but for some keys."""
     meta = service.metadata
-    return ObjectMeta(
-        name=meta.name,
-        namespace=meta.namespace,
-        labels=meta.labels | {SERVICE: meta.name, SERVICE_UID: meta.uid},
-        annotations={k: v for k, v in meta.annotations.items() if k not in without},
-        owner_references=[service.owner_reference()],
-    )
+    annotations = {k: v for k, v in meta.annotations.items() if k not in without}
+    return child_meta(service, meta.labels | {SERVICE: meta.name, SERVICE_UID: meta.uid}, annotations)
 
 
 def make_configuration(service: Service) -> Configuration:
     """The Configuration that a Service asks for."""
-    meta = child_meta(service, (LAST_APPLIED, ROLLOUT_DURATION))
+    meta = inherited(service, LAST_APPLIED, ROLLOUT_DURATION)
     return Configuration(metadata=meta, spec=ConfigurationSpec(template=service.spec.template))
 
 
@@ -59,21 +54,18 @@ def make_route(service: Service) -> Route:
         target if target.revision_name else replace(target, configuration_name=name, latest_revision=True)
         for target in service.spec.traffic or [TrafficTarget(latest_revision=True, percent=100)]
     ]
-    return Route(metadata=child_meta(service, (LAST_APPLIED,)), spec=RouteSpec(traffic=traffic))
+    return Route(metadata=inherited(service, LAST_APPLIED), spec=RouteSpec(traffic=traffic))
 
 
 def apply(store: Store, service: Service, wanted: Child) -> Child | None:
     """Creates or updates a child; None if somebody else has its name."""
-    stored = store.find(type(wanted), *wanted.key)
+    stored = claim(store, service, wanted)
     if stored is None:
-        return store.create(wanted)
-    if not is_controlled_by(stored, service):
         return None
     state = {k: v for k, v in stored.metadata.annotations.items() if k == ROLLOUT}  # the Route's own
-    meta = replace(
-        stored.metadata, labels=wanted.metadata.labels, annotations=wanted.metadata.annotations | state
-    )
-    return store.update(replace(stored, metadata=meta, spec=wanted.spec))
+    annotations = wanted.metadata.annotations | state
+    stored = with_meta(stored, labels=wanted.metadata.labels, annotations=annotations)
+    return edit(store, stored, spec=wanted.spec)
 
 
 def is_migrated(configuration: Configuration | None, route: Route) -> bool:
@@ -126,8 +118,8 @@ def next_status(
 
 def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     """Brings a Service's children in line with it, and its status with them."""
-    service = ctx.store.find(Service, namespace, name)
-    if service is None or service.metadata.deletion_timestamp:
+    service = ctx.living(Service, namespace, name)
+    if service is None:
         return None
     configuration = apply(ctx.store, service, make_configuration(service))
     taken = taken_revision(ctx.store, configuration) if configuration else ""
@@ -136,7 +128,7 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     else:
         route = apply(ctx.store, service, make_route(service))
     status = next_status(service, configuration, route, taken, ctx.now())
-    return repeat_failure(ctx, ctx.store.update(replace(service, status=status)))
+    return repeat_failure(ctx, edit(ctx.store, service, status=status))
 
 
 def repeat_failure(ctx: Context, service: Service) -> float | None:

@@ -199,9 +199,9 @@ class World:
         return status_of(self.service(service).status.conditions)
 
     def path(self, revision: str) -> RevisionPath:
-        path = self.ctx.paths.get(NS, revision)
-        assert path is not None
-        return path
+        entry = self.ctx.paths.entry(NS, revision)
+        assert entry is not None
+        return entry.path
 
     def revision_for(self, host: str) -> str | None:
         """Which revision the next request to `host` goes to."""

@@ -259,6 +259,8 @@ def test_many_services_of_many_namespaces_do_not_meet() -> None:
         await world.until_ready("hello")
         await world.settle()
         assert world.revision_for("hello.elsewhere.localhost") == "hello-00001"
-        assert world.ctx.paths.get("elsewhere", "hello-00001") is not world.path("hello-00001")
+        assert world.ctx.paths.entry("elsewhere", "hello-00001") is not world.ctx.paths.entry(
+            NS, "hello-00001"
+        )
 
     play(scene)

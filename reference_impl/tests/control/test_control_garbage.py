@@ -43,7 +43,7 @@ def test_deleting_a_service_deletes_all_that_it_made_and_ends_its_instances() ->
         world.store.delete(Service, NS, "hello")
         await world.until(lambda: not [name for name in everything(world) if "hello" in name])
         assert world.revision_for("hello.default.localhost") is None
-        assert world.ctx.paths.get(NS, "hello-00001") is None
+        assert world.ctx.paths.entry(NS, "hello-00001") is None
         assert world.ctx.multiscaler.status(f"{NS}/hello-00001") is None
         assert len(world.runtime.processes) == 1
         assert await world.request("other.default.localhost") == "other-00001"
