@@ -32,9 +32,12 @@ class Codec(NamedTuple):
 
 
 class Row(NamedTuple):
+    """`keeps_zero`: a value that is there says something even when it is 0 (protobuf's field presence)."""
+
     v2: Path
     v1: Path
     codec: Codec
+    keeps_zero: bool = False
 
 
 Table = tuple[Row, ...]
@@ -49,9 +52,9 @@ def dig(document: Any, path: Path) -> Any:
     return document
 
 
-def put(document: Document, path: Path, value: Any) -> None:
+def put(document: Document, path: Path, value: Any, *, keeps_zero: bool = False) -> None:
     """Sets the value at a path; objects merge. Nothing and what is empty leave no trace."""
-    if value is None or value is False or value in ("", 0, [], {}):
+    if value is None or value is False or (value in ("", 0, [], {}) and not (keeps_zero and value == 0)):
         return
     *parents, last = path
     for name in parents:
@@ -67,7 +70,7 @@ def to_v1(table: Table, v2: Document) -> Document:
     v1: Document = {}
     for row in table:
         if (value := dig(v2, row.v2)) is not None:
-            put(v1, row.v1, row.codec.to_v1(value))
+            put(v1, row.v1, row.codec.to_v1(value), keeps_zero=row.keeps_zero)
     return v1
 
 
@@ -76,7 +79,7 @@ def to_v2(table: Table, v1: Document) -> Document:
     v2: Document = {}
     for row in table:
         if (value := dig(v1, row.v1)) is not None:
-            put(v2, row.v2, row.codec.to_v2(value))
+            put(v2, row.v2, row.codec.to_v2(value), keeps_zero=row.keeps_zero)
     return v2
 
 

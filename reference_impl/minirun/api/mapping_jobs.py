@@ -24,7 +24,6 @@ from minirun.api.mapping import (
     to_v2,
 )
 from minirun.api.mapping_services import (
-    CONDITION_STATE,
     CONTAINER,
     EGRESS,
     ENV,
@@ -32,7 +31,7 @@ from minirun.api.mapping_services import (
     LAUNCH_STAGE,
     VOLUME,
     common_to_v2,
-    condition_to_v2,
+    states_to_v2,
     unmapped,
 )
 from minirun.model.labels import EXECUTION, JOB, RUN, RUN_CREATOR, RUN_LAST_MODIFIER
@@ -49,7 +48,7 @@ def _task(v2: Path, v1: Path) -> Table:
     return (
         Row((*v2, "containers"), (*v1, "containers"), each(CONTAINER)),
         Row((*v2, "volumes"), (*v1, "volumes"), each(VOLUME)),
-        Row((*v2, "maxRetries"), (*v1, "maxRetries"), SAME),
+        Row((*v2, "maxRetries"), (*v1, "maxRetries"), SAME, keeps_zero=True),
         Row((*v2, "timeout"), (*v1, "timeoutSeconds"), TEXT_DURATION),
         Row((*v2, "serviceAccount"), (*v1, "serviceAccountName"), SAME),
         Row((*v2, "nodeSelector", "accelerator"), (*v1, "nodeSelector", f"{RUN}accelerator"), SAME),
@@ -81,12 +80,30 @@ JOB_TABLE: Final[Table] = (
     Row(("runExecutionToken",), ("spec", "runExecutionToken"), SAME),
     Row(("template",), ("spec", "template"), nested(TEMPLATE)),
 )
-STATUS: Final[Table] = tuple(
-    Row((name,), ("status", name), SAME)
-    for name in (
-        *("startTime", "completionTime", "runningCount", "succeededCount", "failedCount", "cancelledCount"),
-        *("retriedCount", "logUri", "index", "retried", "lastAttemptResult", "executionCount"),
-    )
+STATUS: Final[Table] = (
+    *(
+        Row((name,), ("status", name), SAME)
+        for name in (
+            *(
+                "startTime",
+                "completionTime",
+                "runningCount",
+                "succeededCount",
+                "failedCount",
+                "cancelledCount",
+            ),
+            *("retriedCount", "logUri", "index", "retried", "lastAttemptResult", "executionCount"),
+        )
+    ),
+    *(
+        Row(("latestCreatedExecution", there), ("status", "latestCreatedExecution", here), SAME)
+        for there, here in (
+            ("name", "name"),
+            ("createTime", "creationTimestamp"),
+            ("completionTime", "completionTimestamp"),
+            ("completionStatus", "completionStatus"),
+        )
+    ),
 )
 _OVERRIDE: Final = nested((*rows("name", "args", "clearArgs"), Row(("env",), ("env",), each(ENV))))
 RUN_REQUEST: Final[Table] = (
@@ -99,9 +116,6 @@ RUN_REQUEST: Final[Table] = (
 def job_to_v1(v2: Document, name: str, stored: Document | None = None) -> Document:
     """A v2 Job as v1's; arguments as in `mapping.service_to_v1`."""
     v1 = to_v1(JOB_TABLE, v2)
-    task: Document = dig(v2, ("template", "template")) or {}
-    if task.get("maxRetries") == 0:  # which is not the default
-        v1["spec"]["template"]["spec"]["template"]["spec"]["maxRetries"] = 0
     put(v1, ("metadata", "name"), name)
     put(v1, ("metadata", "annotations"), unmapped(dig(stored, ("metadata", "annotations")) or {}))
     return v1 | {"apiVersion": "run.googleapis.com/v1", "kind": "Job"}
@@ -113,51 +127,21 @@ def _shared(v1: Document, table: Table, parent: str) -> Document:
     return v2
 
 
-def _with_retries(template: Document, v1: Document, path: Path) -> None:
-    """`maxRetries` is said even when it is 0, so that writing back what was read changes nothing."""
-    if (retries := dig(v1, (*path, "maxRetries"))) is not None:
-        template["maxRetries"] = retries
-
-
 def job_to_v2(v1: Document, parent: str, ready: str) -> Document:
     """A v1 Job, as it is shown, as v2's; arguments as in `mapping.service_to_v2`."""
-    status = v1.get("status") or {}
     v2 = _shared(v1, JOB_TABLE, f"{parent}/jobs")
     v2.setdefault("launchStage", "GA")
-    _with_retries(v2["template"]["template"], v1, ("spec", "template", "spec", "template", "spec"))
-    conditions = {c["type"]: condition_to_v2(c) for c in status.get("conditions", ())}
-    terminal = conditions.pop("Ready", {"type": "Ready"}) | {"state": CONDITION_STATE.to_v2(ready)}
-    latest = status.get("latestCreatedExecution") or {}
-    for path, value in (
-        (("lastModifier",), dig(v1, ("metadata", "annotations", RUN_LAST_MODIFIER))),
-        (("terminalCondition",), terminal),
-        (("conditions",), list(conditions.values())),
-        (("reconciling",), ready == "Unknown"),
-        (("latestCreatedExecution", "name"), latest and f"{v2['name']}/executions/{latest['name']}"),
-        (("latestCreatedExecution", "createTime"), latest.get("creationTimestamp")),
-        (("latestCreatedExecution", "completionTime"), latest.get("completionTimestamp")),
-        (("latestCreatedExecution", "completionStatus"), latest.get("completionStatus")),
-    ):
-        put(v2, path, value)
-    return v2
-
-
-def _owned(v1: Document, v2: Document, ready: str) -> Document:
-    """What an Execution and a Task say of their parents and of how they are."""
-    labels = v1["metadata"]["labels"]
-    conditions = list(map(condition_to_v2, dig(v1, ("status", "conditions")) or ()))
-    put(v2, ("job",), labels.get(JOB))
-    put(v2, ("conditions",), conditions)
-    put(v2, ("reconciling",), ready == "Unknown")
-    return v2
+    put(v2, ("lastModifier",), dig(v1, ("metadata", "annotations", RUN_LAST_MODIFIER)))
+    if latest := v2.get("latestCreatedExecution"):
+        latest["name"] = f"{v2['name']}/executions/{latest['name']}"
+    return v2 | states_to_v2(v1, ready, apart=True)
 
 
 def execution_to_v2(v1: Document, parent: str, ready: str) -> Document:
     """A v1 Execution as v2's; `ready` is its condition Completed."""
     job = v1["metadata"]["labels"].get(JOB, "")
-    v2 = _owned(v1, _shared(v1, TEMPLATE, f"{parent}/jobs/{job}/executions"), ready)
-    _with_retries(v2["template"], v1, ("spec", "template", "spec"))
-    return v2 | {"launchStage": "GA"}
+    v2 = _shared(v1, TEMPLATE, f"{parent}/jobs/{job}/executions")
+    return v2 | states_to_v2(v1, ready) | {"job": job, "launchStage": "GA"}
 
 
 def task_to_v2(v1: Document, parent: str, ready: str) -> Document:
@@ -165,8 +149,7 @@ def task_to_v2(v1: Document, parent: str, ready: str) -> Document:
     labels = v1["metadata"]["labels"]
     job, execution = labels.get(JOB, ""), labels.get(EXECUTION, "")
     v2 = _shared(v1, TASK, f"{parent}/jobs/{job}/executions/{execution}/tasks")
-    _with_retries(v2, v1, ("spec",))
-    return _owned(v1, v2, ready) | {"execution": execution}
+    return v2 | states_to_v2(v1, ready) | {"job": job, "execution": execution}
 
 
 def run_to_v1(v2: Document) -> Document:

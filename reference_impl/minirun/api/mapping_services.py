@@ -4,7 +4,8 @@ What crosses levels (CPU settings of containers that v1 keeps in annotations of 
 `CROSSING`. Pure. Source: the v2 REST reference and its v1 counterpart, checked by round trips.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 from minirun.api.mapping import (
@@ -134,33 +135,6 @@ TEMPLATE: Final[Table] = (
     Row(("containers",), ("spec", "containers"), each(CONTAINER)),
     Row(("volumes",), ("spec", "volumes"), each(VOLUME)),
 )
-SERVICE: Final[Table] = (
-    Row(("labels",), ("metadata", "labels"), USERS),
-    Row(("annotations",), ("metadata", "annotations"), USERS),
-    Row(("client",), _note(f"{RUN}client-name"), SAME),
-    Row(("clientVersion",), _note(f"{RUN}client-version"), SAME),
-    Row(("description",), _note(f"{RUN}description"), SAME),
-    Row(("ingress",), _note(f"{RUN}ingress"), INGRESS),
-    Row(("launchStage",), _note(f"{RUN}launch-stage"), LAUNCH_STAGE),
-    Row(("scaling", "minInstanceCount"), _note(f"{RUN}minScale"), NUMBER),
-    Row(("scaling", "maxInstanceCount"), _note(f"{RUN}maxScale"), NUMBER),
-    Row(("scaling", "scalingMode"), _note(f"{RUN}scalingMode"), SCALING_MODE),
-    Row(("scaling", "manualInstanceCount"), _note(f"{RUN}manualInstanceCount"), NUMBER),
-    Row(("invokerIamDisabled",), _note(f"{RUN}invoker-iam-disabled"), FLAG),
-    Row(("defaultUriDisabled",), _note(f"{RUN}default-url-disabled"), FLAG),
-    Row(("customAudiences",), _note(f"{RUN}custom-audiences"), JSON),
-)
-_CROSSING_NOTES: Final = (
-    "cpu-throttling",
-    "startup-cpu-boost",
-    "container-dependencies",
-    "cloudsql-instances",
-)
-MAPPED_NOTES: Final = frozenset(
-    [row.v1[-1] for row in (*TEMPLATE, *SERVICE) if row.v1[:-1] == ("metadata", "annotations")]
-    + [RUN + name for name in _CROSSING_NOTES]
-)
-"""The annotations that v2 has fields for."""
 
 
 # --- what crosses levels -------------------------------------------------------------------------------
@@ -262,6 +236,48 @@ def target_to_v2(v1: Document, *, resolved: bool = False) -> Document:
     return v2
 
 
+SERVICE: Final[Table] = (
+    Row(("labels",), ("metadata", "labels"), USERS),
+    Row(("annotations",), ("metadata", "annotations"), USERS),
+    Row(("client",), _note(f"{RUN}client-name"), SAME),
+    Row(("clientVersion",), _note(f"{RUN}client-version"), SAME),
+    Row(("description",), _note(f"{RUN}description"), SAME),
+    Row(("ingress",), _note(f"{RUN}ingress"), INGRESS),
+    Row(("launchStage",), _note(f"{RUN}launch-stage"), LAUNCH_STAGE),
+    Row(("scaling", "minInstanceCount"), _note(f"{RUN}minScale"), NUMBER),
+    Row(("scaling", "maxInstanceCount"), _note(f"{RUN}maxScale"), NUMBER),
+    Row(("scaling", "scalingMode"), _note(f"{RUN}scalingMode"), SCALING_MODE),
+    Row(("scaling", "manualInstanceCount"), _note(f"{RUN}manualInstanceCount"), NUMBER),
+    Row(("invokerIamDisabled",), _note(f"{RUN}invoker-iam-disabled"), FLAG),
+    Row(("defaultUriDisabled",), _note(f"{RUN}default-url-disabled"), FLAG),
+    Row(("customAudiences",), _note(f"{RUN}custom-audiences"), JSON),
+    Row(("template",), ("spec", "template"), Codec(template_to_v1, template_to_v2)),
+    Row(("traffic",), ("spec", "traffic"), each(Codec(target_to_v1, target_to_v2))),
+)
+_SHOWN: Final[Table] = (
+    Row(("lastModifier",), _note("serving.knative.dev/lastModifier"), SAME),
+    Row(
+        ("trafficStatuses",),
+        ("status", "traffic"),
+        each(Codec(SAME.to_v1, partial(target_to_v2, resolved=True))),
+    ),
+    Row(("uri",), ("status", "url"), SAME),
+    Row(("urls",), _note(f"{RUN}urls"), JSON),
+)
+"""What only the server says."""
+_CROSSING_NOTES: Final = (
+    "cpu-throttling",
+    "startup-cpu-boost",
+    "container-dependencies",
+    "cloudsql-instances",
+)
+MAPPED_NOTES: Final = frozenset(
+    [row.v1[-1] for row in (*TEMPLATE, *SERVICE) if row.v1[:-1] == ("metadata", "annotations")]
+    + [RUN + name for name in _CROSSING_NOTES]
+)
+"""The annotations that v2 has fields for."""
+
+
 def condition_to_v2(v1: Document) -> Document:
     """A condition."""
     v2 = {"type": v1["type"], "state": CONDITION_STATE.to_v2(v1["status"])}
@@ -271,6 +287,18 @@ def condition_to_v2(v1: Document) -> Document:
         v2["severity"] = "INFO"
     if (reason := REASONS.get(v1.get("reason", ""))) is not None:
         v2 |= dict([reason])
+    return v2
+
+
+def states_to_v2(v1: Document, ready: str, *, apart: bool = False) -> Document:
+    """The conditions, Ready apart from the others if so wanted, and whether there is still work to do."""
+    conditions = {c["type"]: condition_to_v2(c) for c in dig(v1, ("status", "conditions")) or ()}
+    v2: Document = {}
+    if apart:
+        state = {"state": CONDITION_STATE.to_v2(ready)}
+        v2["terminalCondition"] = conditions.pop("Ready", {"type": "Ready"}) | state
+    put(v2, ("conditions",), list(conditions.values()))
+    put(v2, ("reconciling",), ready == "Unknown")
     return v2
 
 
@@ -287,13 +315,9 @@ def service_to_v1(v2: Document, name: str, stored: Document | None = None) -> Do
     """
     v1 = to_v1(SERVICE, v2)
     put(v1, ("metadata", "name"), name)
-    template = template_to_v1(v2.get("template") or {})
-    for new, path in ((v1, ("metadata", "annotations")), (template, ("metadata", "annotations"))):
-        old = stored if new is v1 else dig(stored, ("spec", "template"))
-        put(new, path, unmapped(dig(old, path) or {}))
-    spec: Document = {"template": template}
-    put(spec, ("traffic",), list(map(target_to_v1, v2.get("traffic") or ())))
-    return v1 | {"apiVersion": "serving.knative.dev/v1", "kind": "Service", "spec": spec}
+    for path in (("metadata", "annotations"), ("spec", "template", "metadata", "annotations")):
+        put(v1, path, unmapped(dig(stored, path) or {}))
+    return v1 | {"apiVersion": "serving.knative.dev/v1", "kind": "Service"}
 
 
 def unmapped(notes: Mapping[str, str]) -> dict[str, str]:
@@ -332,31 +356,12 @@ def service_to_v2(v1: Document, parent: str, ready: str) -> Document:
         parent: `projects/P/locations/R`.
         ready: the status of condition Ready, Unknown while the controllers are behind.
     """
-    status = v1.get("status") or {}
-    v2 = common_to_v2(v1, f"{parent}/services") | to_v2(SERVICE, v1)
+    v2 = common_to_v2(v1, f"{parent}/services") | to_v2((*SERVICE, *_SHOWN), v1)
     v2.setdefault("launchStage", "GA")
-    revisions = f"{v2['name']}/revisions/"
-    conditions = {c["type"]: condition_to_v2(c) for c in status.get("conditions", ())}
-    terminal = conditions.pop("Ready", {"type": "Ready"}) | {"state": CONDITION_STATE.to_v2(ready)}
-    for name, value in (
-        ("lastModifier", dig(v1, _note("serving.knative.dev/lastModifier"))),
-        ("template", template_to_v2(dig(v1, ("spec", "template")))),
-        ("traffic", list(map(target_to_v2, dig(v1, ("spec", "traffic")) or ()))),
-        ("trafficStatuses", [target_to_v2(t, resolved=True) for t in status.get("traffic", ())]),
-        ("terminalCondition", terminal),
-        ("conditions", list(conditions.values())),
-        ("latestReadyRevision", _under(revisions, status.get("latestReadyRevisionName"))),
-        ("latestCreatedRevision", _under(revisions, status.get("latestCreatedRevisionName"))),
-        ("reconciling", ready == "Unknown"),
-        ("uri", status.get("url")),
-        ("urls", JSON.to_v2(dig(v1, _note(f"{RUN}urls")) or "[]")),
-    ):
-        put(v2, (name,), value)
-    return v2
-
-
-def _under(parent: str, name: str | None) -> str | None:
-    return parent + name if name else None
+    for name in ("latestReadyRevision", "latestCreatedRevision"):
+        if revision := dig(v1, ("status", f"{name}Name")):
+            v2[name] = f"{v2['name']}/revisions/{revision}"
+    return v2 | states_to_v2(v1, ready, apart=True)
 
 
 def revision_to_v2(v1: Document, parent: str, ready: str) -> Document:
@@ -365,13 +370,6 @@ def revision_to_v2(v1: Document, parent: str, ready: str) -> Document:
     v2 = template_to_v2(v1)
     del v2["revision"]
     v2 |= common_to_v2(v1, f"{parent}/services/{service}/revisions")
-    conditions: Iterable[Document] = dig(v1, ("status", "conditions")) or ()
-    for name, value in (
-        ("service", service),
-        ("launchStage", "GA"),
-        ("conditions", list(map(condition_to_v2, conditions))),
-        ("reconciling", ready == "Unknown"),
-        ("logUri", dig(v1, ("status", "logUrl"))),
-    ):
-        put(v2, (name,), value)
+    v2 |= states_to_v2(v1, ready) | {"service": service, "launchStage": "GA"}
+    put(v2, ("logUri",), dig(v1, ("status", "logUrl")))
     return v2

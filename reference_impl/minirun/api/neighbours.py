@@ -7,7 +7,8 @@ serviceusage, cloudresourcemanager, container, iam, cloudscheduler and cloudtask
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from starlette.requests import Request
@@ -16,39 +17,67 @@ from starlette.routing import BaseRoute, Route
 
 from minirun.api.google import answer, failed_precondition, read_json
 from minirun.api.managed import Managed
+from minirun.api.mapping import Document
+from minirun.api.resource_names import violation
 from minirun.api.status import StatusError
 from minirun.identity.account import AUTHORITY_SECRET
 from minirun.model.meta import with_meta
 from minirun.model.regions import HOME_REGION, Place, project_number
 from minirun.model.resources import Secret, ServiceAccount
 from minirun.model.settings import SYSTEM_NAMESPACE
+from minirun.store.store import Store
 
 ACCOUNT_ID = re.compile(r"[a-z](?:[-a-z0-9]{4,28}[a-z0-9])")
+Parameters = Mapping[str, str]
 _ALL: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 
-def _project(project: str) -> dict[str, object]:
+def _project(asked: Parameters) -> Document:
     return {
-        "projectId": project,
-        "projectNumber": str(project_number(project)),
-        "name": project,
+        "projectId": asked["project"],
+        "projectNumber": str(project_number(asked["project"])),
+        "name": asked["project"],
         "lifecycleState": "ACTIVE",
     }
 
 
-async def _describe_project(request: Request) -> Response:
-    return answer(_project(request.path_params["project"]))
-
-
-async def _service(request: Request) -> Response:
+def _service(asked: Parameters) -> Document:
     """Whether an API is enabled: all are."""
-    number = project_number(request.path_params["project"])
-    name = request.path_params["service"]
-    return answer({"name": f"projects/{number}/services/{name}", "state": "ENABLED"})
+    number = project_number(asked["project"])
+    return {"name": f"projects/{number}/services/{asked['service']}", "state": "ENABLED"}
 
 
-async def _enable(request: Request) -> Response:
-    return answer({"name": "operations/noop.DONE_OPERATION", "done": True, "response": {}})
+def _enable(asked: Parameters) -> Document:
+    return {"name": "operations/noop.DONE_OPERATION", "done": True, "response": {}}
+
+
+def _cluster(store: Store, asked: Parameters) -> Document:
+    """This platform as a GKE cluster, for `gcloud run --platform gke`: any name at any location."""
+    authority = store.find(Secret, SYSTEM_NAMESPACE, AUTHORITY_SECRET)
+    if authority is None:
+        raise failed_precondition("a cluster is reached with TLS: start minirun up --tls HOST:PORT")
+    certificate = base64.b64encode(authority.data["tls.crt"]).decode()
+    return {
+        "name": asked["cluster"],
+        "location": asked["location"],
+        "status": "RUNNING",
+        "endpoint": "127.0.0.1",
+        "masterAuth": {"clusterCaCertificate": certificate},
+    }
+
+
+def _not_here(api: str, asked: Parameters) -> Document:
+    text = f"minirun has no {api} yet: it serves Cloud Run, its logs and IAM; call your service directly."
+    raise StatusError(501, text, reason="NotImplemented")
+
+
+def _route(path: str, said: Callable[[Parameters], Document], *methods: str) -> Route:
+    """An address that answers by its parameters alone."""
+
+    async def endpoint(request: Request) -> Response:
+        return answer(said(request.path_params))
+
+    return Route(path, endpoint, methods=methods or ["GET"])
 
 
 class Accounts:
@@ -74,7 +103,7 @@ class Accounts:
         name = str(body.get("accountId", ""))
         if not ACCOUNT_ID.fullmatch(name):
             text = f"'{name}' is given; 6 to 30 lower case letters, digits and '-' are allowed"
-            raise StatusError(400, "The request has errors", violations=[("accountId", text)])
+            raise violation("accountId", text)
         place = Place(project, HOME_REGION)
         if self._managed.store.find(ServiceAccount, place.namespace, name) is not None:
             message = f"Service account {name} already exists within project projects/{project}."
@@ -109,47 +138,20 @@ def _account(project: str, account: ServiceAccount) -> dict[str, object]:
     }
 
 
-def _cluster(managed: Managed) -> BaseRoute:
-    """This platform as a GKE cluster, for `gcloud run --platform gke`: any name at any location."""
-
-    async def get(request: Request) -> Response:
-        authority = managed.store.find(Secret, SYSTEM_NAMESPACE, AUTHORITY_SECRET)
-        if authority is None:
-            raise failed_precondition("a cluster is reached with TLS: start minirun up --tls HOST:PORT")
-        certificate = base64.b64encode(authority.data["tls.crt"]).decode()
-        return answer(
-            {
-                "name": request.path_params["cluster"],
-                "location": request.path_params["location"],
-                "status": "RUNNING",
-                "endpoint": "127.0.0.1",
-                "masterAuth": {"clusterCaCertificate": certificate},
-            }
-        )
-
-    return Route("/v1/projects/{project}/{places:str}/{location}/clusters/{cluster}", get)
-
-
-def _not_here(api: str) -> BaseRoute:
-    async def refuse(request: Request) -> Response:
-        text = f"minirun has no {api} yet: it serves Cloud Run, its logs and IAM; call your service directly."
-        raise StatusError(501, text, reason="NotImplemented")
-
-    return Route("/{path:path}", refuse, methods=_ALL)
-
-
 def neighbours(managed: Managed) -> Mapping[str, Sequence[BaseRoute]]:
     """The routes of each API, by the first label of its host."""
-    service = "/v1/projects/{project}/services/{service}"
+    project = "/v1/projects/{project}"
     return {
         "serviceusage": [
-            Route(f"{service}:enable", _enable, methods=["POST"]),
-            Route("/v1/projects/{project}/services:batchEnable", _enable, methods=["POST"]),
-            Route(service, _service),
+            _route(project + "/services/{service}:enable", _enable, "POST"),
+            _route(project + "/services:batchEnable", _enable, "POST"),
+            _route(project + "/services/{service}", _service),
         ],
-        "cloudresourcemanager": [Route("/v1/projects/{project}", _describe_project)],
-        "container": [_cluster(managed)],
+        "cloudresourcemanager": [_route(project, _project)],
+        "container": [
+            _route(project + "/{places:str}/{location}/clusters/{cluster}", partial(_cluster, managed.store))
+        ],
         "iam": Accounts(managed).routes,
-        "cloudscheduler": [_not_here("Cloud Scheduler")],
-        "cloudtasks": [_not_here("Cloud Tasks")],
+        "cloudscheduler": [_route("/{path:path}", partial(_not_here, "Cloud Scheduler"), *_ALL)],
+        "cloudtasks": [_route("/{path:path}", partial(_not_here, "Cloud Tasks"), *_ALL)],
     }

@@ -81,7 +81,6 @@ _PUT, _PATCH = (
 _POST = Verb("post", "post", _WRITE, "object", code=201)
 _REMOVE = Verb("delete", "delete", _DELETE, "options", "status")
 _REMOVE_ALL = Verb("deletecollection", "delete", _DELETE | _SELECT, "options", "list")
-READS: Final = ("get", "list")
 
 
 def root() -> bytes:

@@ -1,11 +1,13 @@
 """Request bodies of core kinds in Kubernetes' protobuf, which kubectl and Go clients send by preference.
 
 A body is `k8s\\0` and an envelope with the type and the object's bytes. What a message's field numbers mean
-is in tables; a number that is not there is skipped. Answers are always JSON, which those clients accept.
+is in protobuf's own words below; a number that is not there is skipped. Answers are always JSON, which those
+clients accept.
 Sources: the *.proto files of k8s.io/api and k8s.io/apimachinery; protobuf.dev/programming-guides/encoding.
 """
 
 import base64
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -21,11 +23,11 @@ VARINT_BITS_MAX: Final = 64
 class Scalar(Enum):
     """How a field without fields of its own is read."""
 
-    TEXT = "text"
+    TEXT = "string"
     BYTES = "bytes"
-    INTEGER = "integer"
-    BOOLEAN = "boolean"
-    INTEGER_OR_TEXT = "integer or text"
+    INTEGER = "int64"
+    BOOLEAN = "bool"
+    INTEGER_OR_TEXT = "IntOrString"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,107 +35,84 @@ class Field:
     """A field's JSON name, and what it holds: one value, several (`many`), or a map from texts (`keyed`)."""
 
     name: str
-    type: "Scalar | Message" = Scalar.TEXT
+    type: "Scalar | Message"
     many: bool = False
     keyed: bool = False
 
 
 Message = Mapping[int, Field]
+_SCALARS: Final = {scalar.value: scalar for scalar in Scalar}
+_MESSAGE = re.compile(r"(\w+) \{(.*?)\}", re.DOTALL)
+_FIELD = re.compile(r"(repeated )?(map<string, )?(\w+)>? (\w+) = (\d+);")
 
-_OWNER: Final[Message] = {
-    1: Field("kind"),
-    3: Field("name"),
-    4: Field("uid"),
-    5: Field("apiVersion"),
-    6: Field("controller", Scalar.BOOLEAN),
-    7: Field("blockOwnerDeletion", Scalar.BOOLEAN),
+
+def read_messages(text: str) -> dict[str, Message]:
+    """The messages that a text describes as a .proto file does; those inside others come first."""
+    found: dict[str, Message] = {}
+    for name, body in _MESSAGE.findall(text):
+        found[name] = {
+            int(number): Field(json_name, _SCALARS.get(type_) or found[type_], bool(many), bool(keyed))
+            for many, keyed, type_, json_name, number in _FIELD.findall(body)
+        }
+    return found
+
+
+_ALL: Final = read_messages("""
+TypeMeta { string apiVersion = 1; string kind = 2; }
+Unknown { TypeMeta type = 1; bytes raw = 2; }
+IntOrString { bool is_text = 1; int64 integer = 2; string text = 3; }
+OwnerReference {
+  string kind = 1; string name = 3; string uid = 4; string apiVersion = 5;
+  bool controller = 6; bool blockOwnerDeletion = 7;
 }
-_METADATA: Final = Field(
-    "metadata",
-    {
-        1: Field("name"),
-        2: Field("generateName"),
-        3: Field("namespace"),
-        5: Field("uid"),
-        6: Field("resourceVersion"),
-        7: Field("generation", Scalar.INTEGER),
-        11: Field("labels", keyed=True),
-        12: Field("annotations", keyed=True),
-        13: Field("ownerReferences", _OWNER, many=True),
-        14: Field("finalizers", many=True),
-    },
+ObjectMeta {
+  string name = 1; string generateName = 2; string namespace = 3; string uid = 5;
+  string resourceVersion = 6; int64 generation = 7;
+  map<string, string> labels = 11; map<string, string> annotations = 12;
+  repeated OwnerReference ownerReferences = 13; repeated string finalizers = 14;
+}
+ServicePort {
+  string name = 1; string protocol = 2; int64 port = 3; IntOrString targetPort = 4;
+  int64 nodePort = 5; string appProtocol = 6;
+}
+ServiceSpec {
+  repeated ServicePort ports = 1; map<string, string> selector = 2; string clusterIP = 3; string type = 4;
+  string sessionAffinity = 7; string externalName = 10;
+}
+LocalObjectReference { string name = 1; }
+Preconditions { string uid = 1; string resourceVersion = 2; }
+ResourceAttributes {
+  string namespace = 1; string verb = 2; string group = 3; string version = 4;
+  string resource = 5; string subresource = 6; string name = 7;
+}
+NonResourceAttributes { string path = 1; string verb = 2; }
+SelfSubjectAccessReviewSpec {
+  ResourceAttributes resourceAttributes = 1; NonResourceAttributes nonResourceAttributes = 2;
+}
+Namespace { ObjectMeta metadata = 1; }
+ConfigMap {
+  ObjectMeta metadata = 1; map<string, string> data = 2; map<string, bytes> binaryData = 3;
+  bool immutable = 4;
+}
+Secret {
+  ObjectMeta metadata = 1; map<string, bytes> data = 2; string type = 3; map<string, string> stringData = 4;
+  bool immutable = 5;
+}
+Service { ObjectMeta metadata = 1; ServiceSpec spec = 2; }
+ServiceAccount { ObjectMeta metadata = 1; repeated LocalObjectReference imagePullSecrets = 3; }
+DeleteOptions {
+  int64 gracePeriodSeconds = 1; Preconditions preconditions = 2; string propagationPolicy = 4;
+  repeated string dryRun = 5;
+}
+SelfSubjectReview { ObjectMeta metadata = 1; }
+SelfSubjectAccessReview { ObjectMeta metadata = 1; SelfSubjectAccessReviewSpec spec = 2; }
+""")
+_BODIES: Final = (
+    *("Namespace", "ConfigMap", "Secret", "Service", "ServiceAccount", "DeleteOptions"),
+    *("SelfSubjectReview", "SelfSubjectAccessReview"),
 )
-_PORT: Final[Message] = {
-    1: Field("name"),
-    2: Field("protocol"),
-    3: Field("port", Scalar.INTEGER),
-    4: Field("targetPort", Scalar.INTEGER_OR_TEXT),
-    5: Field("nodePort", Scalar.INTEGER),
-    6: Field("appProtocol"),
-}
-_RESOURCE_ATTRIBUTES: Final[Message] = {
-    number: Field(name)
-    for number, name in enumerate(
-        ("namespace", "verb", "group", "version", "resource", "subresource", "name"), start=1
-    )
-}
-MESSAGES: Final[Mapping[str, Message]] = {
-    "Namespace": {1: _METADATA},
-    "ConfigMap": {
-        1: _METADATA,
-        2: Field("data", keyed=True),
-        3: Field("binaryData", Scalar.BYTES, keyed=True),
-        4: Field("immutable", Scalar.BOOLEAN),
-    },
-    "Secret": {
-        1: _METADATA,
-        2: Field("data", Scalar.BYTES, keyed=True),
-        3: Field("type"),
-        4: Field("stringData", keyed=True),
-        5: Field("immutable", Scalar.BOOLEAN),
-    },
-    "Service": {
-        1: _METADATA,
-        2: Field(
-            "spec",
-            {
-                1: Field("ports", _PORT, many=True),
-                2: Field("selector", keyed=True),
-                3: Field("clusterIP"),
-                4: Field("type"),
-                7: Field("sessionAffinity"),
-                10: Field("externalName"),
-            },
-        ),
-    },
-    "ServiceAccount": {1: _METADATA, 3: Field("imagePullSecrets", {1: Field("name")}, many=True)},
-    "DeleteOptions": {
-        1: Field("gracePeriodSeconds", Scalar.INTEGER),
-        2: Field("preconditions", {1: Field("uid"), 2: Field("resourceVersion")}),
-        4: Field("propagationPolicy"),
-        5: Field("dryRun", many=True),
-    },
-    "SelfSubjectReview": {1: _METADATA},
-    "SelfSubjectAccessReview": {
-        1: _METADATA,
-        2: Field(
-            "spec",
-            {
-                1: Field("resourceAttributes", _RESOURCE_ATTRIBUTES),
-                2: Field("nonResourceAttributes", {1: Field("path"), 2: Field("verb")}),
-            },
-        ),
-    },
-}
-_INTEGER_OR_TEXT: Final[Message] = {
-    1: Field("is_text", Scalar.BOOLEAN),
-    2: Field("integer", Scalar.INTEGER),
-    3: Field("text"),
-}
-_ENVELOPE: Final[Message] = {
-    1: Field("type", {1: Field("apiVersion"), 2: Field("kind")}),
-    2: Field("raw", Scalar.BYTES),
-}
+MESSAGES: Final = {name: _ALL[name] for name in _BODIES}
+"""What a body may be."""
 
 
 def decode(body: bytes) -> dict[str, object]:
@@ -147,7 +126,7 @@ def decode(body: bytes) -> dict[str, object]:
             400, "the body is not Kubernetes' protobuf: it does not start with k8s and a zero byte"
         )
     try:
-        envelope = _message(memoryview(body)[len(MAGIC) :], _ENVELOPE)
+        envelope = _message(memoryview(body)[len(MAGIC) :], _ALL["Unknown"])
         type_ = envelope.get("type")
         named = {k: v for k, v in type_.items() if v} if isinstance(type_, dict) else {}
         message = MESSAGES.get(str(named.get("kind")))
@@ -168,7 +147,7 @@ def _message(data: memoryview, message: Message) -> dict[str, object]:
         if (field := message.get(number)) is None:
             continue
         if field.keyed:
-            entry = _message(_bytes(value), {1: Field("key"), 2: Field("value", field.type)})
+            entry = _message(_bytes(value), {1: Field("key", Scalar.TEXT), 2: Field("value", field.type)})
             empty = "" if field.type in (Scalar.TEXT, Scalar.BYTES) else None
             members = found.setdefault(field.name, {})
             assert isinstance(members, dict)
@@ -193,7 +172,7 @@ def _value(value: int | memoryview, type_: Scalar | Message) -> object:
         case Scalar.TEXT:
             return str(_bytes(value), "utf-8")
         case Scalar.INTEGER_OR_TEXT:
-            either = _message(_bytes(value), _INTEGER_OR_TEXT)
+            either = _message(_bytes(value), _ALL["IntOrString"])
             return either.get("text", "") if either.get("is_text") else either.get("integer", 0)
         case Scalar.BYTES:
             return base64.b64encode(_bytes(value)).decode()
