@@ -23,6 +23,9 @@ from minirun.model.meta import replace
 from minirun.model.resources import Configuration, ConfigurationStatus, Revision
 from minirun.store.store import Store, edit
 
+_TAKEN = 'Revision creation failed with message: revisions.serving.knative.dev "{}" already exists.'
+_FAILED = 'Revision "{}" failed with message: {}.'
+
 
 def revision_name(configuration: Configuration) -> str:
     """The revision's name: the template's own, or `NAME-00001` after the generation."""
@@ -84,28 +87,28 @@ def next_status(
 ) -> ConfigurationStatus:
     """The status, when `created` is the revision of the present generation and `revisions` are all."""
     status, name = configuration.status, created.metadata.name
+    if is_name_taken(configuration, created):
+        return with_ready(configuration, now, FALSE, "RevisionFailed", _TAKEN.format(name))
     chosen = latest_ready(status, created, revisions)
     ready = find(created.status.conditions, READY)
     before = find(status.conditions, READY)
     if ready is not None and ready.status == FALSE:
-        seen = (
-            FALSE,
-            "RevisionFailed",
-            f'Revision "{name}" failed with message: {ready.message.removesuffix(".")}.',
-        )
+        seen = (FALSE, "RevisionFailed", _FAILED.format(name, ready.message.removesuffix(".")))
     elif is_ready(created):
         seen = (TRUE, "", "")
     elif chosen == name and before is not None:  # it was ready and will be again, or fail
         seen = (before.status, before.reason, before.message)
     else:
         seen = (UNKNOWN, "", "")
-    return replace(
-        status,
-        observed_generation=configuration.metadata.generation,
-        latest_created_revision_name=name,
-        latest_ready_revision_name=chosen,
-        conditions=mark("Configuration", status.conditions, now, READY, *seen),
-    )
+    status = with_ready(configuration, now, *seen)
+    return replace(status, latest_created_revision_name=name, latest_ready_revision_name=chosen)
+
+
+def with_ready(configuration: Configuration, now: str, *seen: str) -> ConfigurationStatus:
+    """The status of the present generation with another condition Ready: its status, reason and message."""
+    status = configuration.status
+    conditions = mark("Configuration", status.conditions, now, READY, *seen)
+    return replace(status, conditions=conditions, observed_generation=configuration.metadata.generation)
 
 
 def taken_revision(store: Store, configuration: Configuration) -> str:
@@ -118,18 +121,6 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     """Makes the revision of the present generation and reports on the newest ones."""
     configuration = ctx.living(Configuration, namespace, name)
     if configuration is None:
-        return None
-    if taken := taken_revision(ctx.store, configuration):
-        status = configuration.status
-        message = (
-            f'Revision creation failed with message: revisions.serving.knative.dev "{taken}" already exists.'
-        )
-        conditions = mark(
-            "Configuration", status.conditions, ctx.now(), READY, FALSE, "RevisionFailed", message
-        )
-        generation = configuration.metadata.generation
-        status = replace(status, conditions=conditions, observed_generation=generation)
-        edit(ctx.store, configuration, status=status)
         return None
     created = ctx.store.find(Revision, namespace, revision_name(configuration))
     if created is None:

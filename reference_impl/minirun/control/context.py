@@ -131,6 +131,11 @@ class Context:
         self.settings = Settings(self.store)
         self.references = References()
 
+    @property
+    def port_suffix(self) -> str:
+        """The port as addresses end in it: `:8080`, or nothing."""
+        return f":{self.url_port}" if self.url_port else ""
+
     def now(self) -> str:
         """The time, as objects carry it."""
         return rfc3339(self.clock.unix_ns())

@@ -115,14 +115,15 @@ def owner_of_lost(ctx: Context, event: Event) -> Iterable[Key]:
 
 def mappings_of_route(ctx: Context, event: Event) -> Iterable[Key]:
     """The domains that stand for a Route."""
-    if isinstance(event.object, Route):
-        yield from domainmapping.mappings_of(ctx.store, event.object)
+    namespace, name = event.object.key
+    found = ctx.store.select(DomainMapping, namespace)
+    return (Key("DomainMapping", *each.key) for each in found if each.spec.ref.name == name)
 
 
 def rivals_for_a_domain(ctx: Context, event: Event) -> Iterable[Key]:
     """All that want the domain which another mapping has let go of."""
-    if event.type == "DELETED" and isinstance(event.object, DomainMapping):
-        yield from domainmapping.rivals(ctx.store, event.object)
+    found = ctx.store.select(DomainMapping) if event.type == "DELETED" else ()
+    return (Key("DomainMapping", *e.key) for e in found if e.metadata.name == event.object.metadata.name)
 
 
 def labelled(reconciler: str, label: str) -> Find:

@@ -14,6 +14,7 @@ from minirun.control.endpoints import is_ready
 from minirun.model.conditions import FALSE, TRUE
 from minirun.model.meta import Condition, replace
 from minirun.model.resources import Deployment, DeploymentStatus, Pod, PodStatus
+from minirun.store.store import edit
 
 DRAIN_FINALIZER = "minirun.dev/drain"
 _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes': no vowels, so no words
@@ -109,5 +110,5 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     if plan.create or plan.delete:
         return None  # these changes call again; instances first, then the count of them
     status = next_status(deployment, list(ctx.store.dependents(uid, Pod)), ctx.now())
-    ctx.store.update(replace(deployment, status=status))
+    edit(ctx.store, deployment, status=status)
     return None

@@ -6,7 +6,6 @@ in knative/serving, with claims of domains made by themselves (`autocreate-clust
 
 from collections.abc import Iterable
 
-from minirun.control.children import Key
 from minirun.control.context import Context
 from minirun.model.conditions import FALSE, TRUE, UNKNOWN, mark
 from minirun.model.meta import Resource, replace
@@ -71,7 +70,7 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
         nonlocal conditions
         conditions = mark("DomainMapping", conditions, ctx.now(), type_, status, reason, message)
 
-    url = f"http://{name}" + (f":{ctx.url_port}" if ctx.url_port else "")
+    url = f"http://{name}{ctx.port_suffix}"
     seen("CertificateProvisioned", TRUE, *_NO_TLS)
     if owner is not mapping or not ctx.settings.network.autocreate_cluster_domain_claims:
         seen(CLAIMED, FALSE, *_TAKEN)
@@ -91,18 +90,3 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     generation = mapping.metadata.generation
     edit(ctx.store, mapping, status=replace(status, conditions=conditions, observed_generation=generation))
     return None
-
-
-def mappings_of(store: Store, route: Route) -> list[Key]:
-    """The mappings that stand for a Route."""
-    namespace, name = route.key
-    found = store.select(DomainMapping, namespace)
-    return [Key("DomainMapping", *each.key) for each in found if each.spec.ref.name == name]
-
-
-def rivals(store: Store, mapping: DomainMapping) -> list[Key]:
-    """All mappings of the same domain."""
-    name = mapping.metadata.name
-    return [
-        Key("DomainMapping", *each.key) for each in store.select(DomainMapping) if each.metadata.name == name
-    ]

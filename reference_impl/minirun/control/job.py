@@ -16,7 +16,7 @@ from minirun.control.children import child_meta, child_name, set_condition
 from minirun.control.context import Context
 from minirun.control.deployment import DRAIN_FINALIZER, has_ended
 from minirun.control.images import IMAGE_RETRY_SECONDS, MissingImageError, pin_images
-from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, status_of
+from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, status_of
 from minirun.model.labels import (
     CANCELLED_ANNOTATION,
     EXECUTION,
@@ -45,6 +45,7 @@ from minirun.model.resources import (
     TaskSpec,
     TaskStatus,
 )
+from minirun.store.store import edit
 
 PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED = "Pending", "Running", "Succeeded", "Failed", "Cancelled"
 MAX_PARALLELISM: Final = 100  # of an Execution that sets none; Cloud Run's is the project's quota
@@ -148,7 +149,7 @@ def refer_to(execution: Execution) -> ExecutionReference:
 def state_of(execution: Execution) -> str:
     """What an Execution's conditions say of it."""
     conditions = execution.status.conditions
-    completed = next((c for c in conditions if c.type == COMPLETED), None)
+    completed = find(conditions, COMPLETED)
     if completed is None or completed.status == UNKNOWN:
         return RUNNING if status_of(conditions, STARTED) == TRUE else PENDING
     if completed.status == TRUE:
@@ -163,7 +164,7 @@ def readiness(job: Job, images: list[ContainerStatus] | str, asked_for: Executio
     if asked_for is None:
         return Condition(READY, TRUE)
     awaited = COMPLETED if job.spec.run_execution_token else STARTED
-    seen = next((c for c in asked_for.status.conditions if c.type == awaited), Condition(awaited, UNKNOWN))
+    seen = find(asked_for.status.conditions, awaited) or Condition(awaited, UNKNOWN)
     return replace(seen, type=READY)
 
 
@@ -190,7 +191,7 @@ def reconcile_job(ctx: Context, namespace: str, name: str) -> float | None:
         execution_count=len(executions),
         latest_created_execution=refer_to(executions[-1]) if executions else None,
     )
-    ctx.store.update(replace(job, status=status))
+    edit(ctx.store, job, status=status)
     return IMAGE_RETRY_SECONDS if isinstance(images, str) else None
 
 
@@ -254,9 +255,9 @@ def verdict_of(state: str, tasks: Iterable[Task]) -> Verdict:
     if state == CANCELLED:
         return CANCELLED_VERDICT
     failed = min((t for t in tasks if task_state(t) == FAILED), key=lambda t: t.status.index, default=None)
-    if failed is None:
+    why = find(failed.status.conditions, COMPLETED) if failed else None
+    if failed is None or why is None:
         return Verdict()
-    why = next(c for c in failed.status.conditions if c.type == COMPLETED)
     return Verdict(why.reason, f"Task {failed.metadata.name} failed with message: {why.message}")
 
 

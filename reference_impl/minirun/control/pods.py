@@ -111,10 +111,8 @@ def make_instance_spec(pod: Pod, container: Container, progress_deadline_ns: int
     """
     meta = pod.metadata
     limits = container.resources.limits if container.resources else {}
-    port, others = (
-        port_of(pod, container),
-        (c for c in pod.spec.containers if c is not serving_container(pod)),
-    )
+    port, serving = port_of(pod, container), serving_container(pod)
+    sidecar_ports = (port_of(pod, other) for other in pod.spec.containers if other is not serving)
     h2c = any(each.name == "h2c" for each in container.ports)
     if PROGRESS_DEADLINE in meta.annotations:
         progress_deadline_ns = parse_duration(meta.annotations[PROGRESS_DEADLINE])
@@ -126,13 +124,13 @@ def make_instance_spec(pod: Pod, container: Container, progress_deadline_ns: int
         configuration=meta.labels.get(CONFIGURATION, ""),
         revision=meta.labels.get(REVISION, ""),
         container=container.name if len(pod.spec.containers) > 1 else "",
-        sidecar=container is not serving_container(pod),
+        sidecar=container is not serving,
         image=container.image,
         command=tuple(container.command),
         args=tuple(container.args),
         mounts=tuple(Mount(m.mount_path, m.name, m.sub_path) for m in container.volume_mounts),
         port=port,
-        sidecar_ports=tuple(filter(None, (port_of(pod, other) for other in others))),
+        sidecar_ports=tuple(filter(None, sidecar_ports)),
         working_dir=container.working_dir,
         memory_limit_bytes=whole(limits["memory"]) if "memory" in limits else None,
         readiness=make_probe(container.readiness_probe, port, 0, h2c),
@@ -169,10 +167,9 @@ def container_status(pod: Pod, container: Container, state: InstanceState, at: s
     unconfigured = waits and state.reason == CONFIG_ERROR  # so there was no container that could fail
     if state.stage is Stage.GONE:
         now = ended
-    elif unconfigured:
-        now = ContainerState(waiting=ContainerStateDetail(reason=CONFIG_ERROR, message=state.message))
     elif waits:
-        now = ContainerState(waiting=ContainerStateDetail(reason="CrashLoopBackOff", message=state.message))
+        reason = CONFIG_ERROR if unconfigured else "CrashLoopBackOff"
+        now = ContainerState(waiting=ContainerStateDetail(reason=reason, message=state.message))
     elif state.stage is Stage.PENDING:
         now = ContainerState(waiting=ContainerStateDetail(reason="ContainerCreating"))
     else:

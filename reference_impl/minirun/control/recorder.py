@@ -12,7 +12,7 @@ from typing import Final
 from minirun.control.context import Context
 from minirun.control.happenings import Happening, happenings
 from minirun.model.clock import SECOND_NS
-from minirun.model.meta import ObjectMeta, replace, unix_seconds
+from minirun.model.meta import ObjectMeta, replace, rfc3339, unix_seconds
 from minirun.model.resources import CoreEvent, EventSource, Namespace
 from minirun.store.store import Event
 
@@ -96,21 +96,21 @@ class Recorder:
         """Removes what is too old or too much, and forgets what is full again."""
         store, now_ns = self.ctx.store, self.ctx.clock.unix_ns()
         kept = sorted(store.select(CoreEvent), key=_last_seen)
-        oldest_allowed = now_ns // SECOND_NS - TTL_SECONDS
+        oldest_allowed = rfc3339(now_ns - TTL_SECONDS * SECOND_NS)
         excess = len(kept) - KEPT_MAX
         gone = [each for i, each in enumerate(kept) if i < excess or _last_seen(each) <= oldest_allowed]
         for each in gone:
             store.delete(CoreEvent, *each.key)
-        self._names = {
-            h: name for h, name in self._names.items() if store.find(CoreEvent, h.about.namespace, name)
-        }
+        if len(self._names) > len(kept) - len(gone):
+            named = self._names.items()
+            self._names = {h: name for h, name in named if store.find(CoreEvent, h.about.namespace, name)}
         full_ns = BURST * REFILL_SECONDS * SECOND_NS
         self._buckets = {uid: b for uid, b in self._buckets.items() if now_ns - b.at_ns < full_ns}
-        return (
-            max(1.0, float(_last_seen(kept[len(gone)]) - oldest_allowed)) if len(gone) < len(kept) else None
-        )
+        if len(gone) == len(kept):
+            return None
+        return max(1.0, float(unix_seconds(_last_seen(kept[len(gone)])) - unix_seconds(oldest_allowed)))
 
 
-def _last_seen(event: CoreEvent) -> int:
-    """Unix seconds."""
-    return unix_seconds(event.last_timestamp or event.metadata.creation_timestamp)
+def _last_seen(event: CoreEvent) -> str:
+    """When it was last told; such times are in order as texts are."""
+    return event.last_timestamp or event.metadata.creation_timestamp

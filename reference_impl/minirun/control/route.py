@@ -8,7 +8,6 @@ pkg/reconciler/route and pkg/reconciler/labeler in knative/serving.
 
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from minirun.control.children import ACTIVE, RESERVE, Key
 from minirun.control.context import Context
@@ -156,8 +155,9 @@ def program(ctx: Context, route: Route, traffic: Sequence[TrafficTarget]) -> Non
         if revision is not None:
             ctx.paths.ensure(revision)
     own, tags = table_targets(traffic)
-    local, domain = _is_local(route), ctx.settings.domain.domain
+    domain = ctx.settings.domain.domain
     aliases = {tag: run_hosts(ctx, route, tag) for tag in ("", *tags)}
+    local = _is_local(route)
     ctx.table.set_route(namespace, name, own, tags, cluster_local=local, domain=domain, aliases=aliases)
 
 
@@ -165,11 +165,7 @@ def expose(ctx: Context, route: Route, traffic: Sequence[TrafficTarget]) -> str:
     """Makes what stands for a Route in Kubernetes; returns the name of a Service that is in the way."""
     own, tags = table_targets(traffic)
     taken = place_services(ctx, route, tags)
-    hosts = (
-        {}
-        if _is_local(route)
-        else {tag: urlsplit(url_of(ctx, route, tag)).hostname or "" for tag in ("", *tags)}
-    )
+    hosts = {} if _is_local(route) else {tag: host_of(ctx, route, tag) for tag in ("", *tags)}
     report_ingress(ctx, route, make_rules(route, own, tags, hosts))
     return taken
 
@@ -188,15 +184,17 @@ def run_hosts(ctx: Context, route: Route, tag: str = "") -> list[str]:
     return [f"{label}.{domain}" for domain in domains]
 
 
+def host_of(ctx: Context, route: Route, tag: str = "") -> str:
+    """The host that is shown for a route or for one of its tags."""
+    namespace, name = route.key
+    domain = CLUSTER_DOMAIN if _is_local(route) else ctx.settings.domain.domain
+    hosts = run_hosts(ctx, route, tag)
+    return hosts[0] if hosts else f"{tag}-{name}.{namespace}.{domain}".removeprefix("-")
+
+
 def url_of(ctx: Context, route: Route, tag: str = "") -> str:
-    """The address of a route or of one of its tags."""
-    host = f"{tag}-{route.metadata.name}" if tag else route.metadata.name
-    if _is_local(route):
-        return f"http://{host}.{route.metadata.namespace}.{CLUSTER_DOMAIN}"
-    port = f":{ctx.url_port}" if ctx.url_port else ""
-    if hosts := run_hosts(ctx, route, tag):
-        return f"http://{hosts[0]}{port}"
-    return f"http://{host}.{route.metadata.namespace}.{ctx.settings.domain.domain}{port}"
+    """The address of a route or of one of its tags; inside the cluster it is at port 80."""
+    return f"http://{host_of(ctx, route, tag)}" + ("" if _is_local(route) else ctx.port_suffix)
 
 
 def label_revisions(ctx: Context, route: Route, former: Iterable[TrafficTarget]) -> None:

@@ -28,7 +28,6 @@ Child = TypeVar("Child", Configuration, Route)
 
 REPEAT_AFTER_SECONDS = 2.0  # times are stamped in whole seconds, so after one second at least
 
-_CONFIGURATIONS, _ROUTES = "ConfigurationsReady", "RoutesReady"
 _OUT_OF_DATE = "The {} is still working to reflect the latest desired specification."
 _NAME_TAKEN = 'The revision name "{}" is taken by a conflicting Revision, so traffic will not be migrated'
 _NOT_MIGRATED = ("TrafficNotMigrated", "Traffic is not yet migrated to the latest revision.")
@@ -88,8 +87,7 @@ def next_status(
     """
     status, name = service.status, service.metadata.name
     conditions = status.conditions
-    for type_, child in ((_CONFIGURATIONS, configuration), (_ROUTES, route)):
-        kind = "Configuration" if type_ == _CONFIGURATIONS else "Route"
+    for kind, child in (("Configuration", configuration), ("Route", route)):
         ready = find(child.status.conditions, READY) if child else None
         if child is None:
             seen = (FALSE, "NotOwned", f'There is an existing {kind} "{name}" that we do not own.')
@@ -102,7 +100,7 @@ def next_status(
                 seen = (FALSE, "RevisionNameTaken", _NAME_TAKEN.format(taken))
             elif seen[0] == TRUE and not is_migrated(configuration, child):
                 seen = (UNKNOWN, *_NOT_MIGRATED)
-        conditions = mark("Service", conditions, now, type_, *seen)
+        conditions = mark("Service", conditions, now, f"{kind}sReady", *seen)
     status = replace(status, conditions=conditions, observed_generation=service.metadata.generation)
     if configuration:
         status = replace(

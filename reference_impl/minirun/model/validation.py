@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from minirun.model.cloudrun import THROTTLING
 from minirun.model.decoding import UnknownField
 from minirun.model.dependencies import CONTAINER_DEPENDENCIES, parse_dependencies
 from minirun.model.durations import parse_duration
@@ -27,7 +28,7 @@ from minirun.model.field_errors import (
     missing,
     out_of_bounds,
 )
-from minirun.model.labels import CREATOR, LAST_MODIFIER
+from minirun.model.labels import CREATOR, LAST_MODIFIER, ROLLOUT_DURATION, VISIBILITY
 from minirun.model.meta import ObjectMeta, OwnerReference, Resource
 from minirun.model.names import LABEL_1035, LABEL_1123, QUALIFIED_NAME, SUBDOMAIN_1123, objections
 from minirun.model.pod_validation import check_pod
@@ -52,14 +53,11 @@ from minirun.model.resources import (
 from minirun.model.settings import INT32_MAX, SIDECAR_PROBES, DefaultsSettings
 
 GROUP: Final = "serving.knative.dev"
-VISIBILITY: Final = "networking.knative.dev/visibility"
-ROLLOUT_DURATION: Final = "serving.knative.dev/rollout-duration"
 RESERVED_ENV: Final = ("PORT", "K_SERVICE", "K_CONFIGURATION", "K_REVISION")
 JOB_ENV: Final = tuple(
     f"CLOUD_RUN_{name}" for name in ("JOB", "EXECUTION", "TASK_INDEX", "TASK_ATTEMPT", "TASK_COUNT")
 )
 JOB_NAME: Final = LABEL_1035._replace(longest=49)  # so that its Executions and Tasks find names
-CPU_THROTTLING: Final = "run.googleapis.com/cpu-throttling"
 MAX_TASKS: Final = 10_000
 MAX_RETRIES: Final = 10
 MAX_TASK_TIMEOUT_SECONDS: Final = 86_400
@@ -444,7 +442,7 @@ def _task(task: TaskSpec, path: str, rules: Rules) -> Errors:
         node_selector=task.node_selector,
         container_concurrency=1,
     )
-    always_on = ObjectMeta(annotations={CPU_THROTTLING: "false"})
+    always_on = ObjectMeta(annotations={THROTTLING: "false"})
     yield from check_pod(as_revision, path)
     for error in rules.check_template(RevisionTemplate(metadata=always_on, spec=as_revision)):
         yield error._replace(paths=tuple(p.replace("spec.template.spec", path, 1) for p in error.paths))
