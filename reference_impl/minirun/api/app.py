@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -141,7 +140,7 @@ class API:
 
 async def _review(request: Request, kind: Kind) -> Response:
     document, _ = await read_document(request)
-    return json_response(msgspec.json.encode(answer(kind, document, caller(request))), 201)
+    return json_response(answer(kind, document, caller(request)), 201)
 
 
 async def _too_deep(request: Request, error: Exception) -> Response:

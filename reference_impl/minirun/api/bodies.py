@@ -3,8 +3,8 @@
 `BODIES` is the table of media types. Counterpart: apimachinery pkg/runtime/serializer.
 """
 
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import yaml
@@ -16,6 +16,7 @@ from minirun.api.status import StatusError, unsupported_media_type
 from minirun.model.decoding import DecodingError, duplicate_fields, parse_json
 from minirun.model.manifests import Loader
 
+T = TypeVar("T")
 YAML: Final = "application/yaml"
 BODY_LIMIT: Final = 3 << 20  # kube-apiserver's
 
@@ -65,6 +66,14 @@ async def read_body(request: Request, limit: int = BODY_LIMIT) -> bytes:
         if len(body) > limit:
             raise StatusError(413, f"the body is larger than {limit} bytes, the most that is accepted here")
     return bytes(body)
+
+
+def convert(document: Mapping[str, object], type_: type[T]) -> T:
+    """What a document says as a message of some type. Raises StatusError (400)."""
+    try:
+        return msgspec.convert(document, type_)
+    except msgspec.ValidationError as error:
+        raise StatusError(400, f"the body is no {type_.__name__}: {error}") from None
 
 
 async def read_document(request: Request, *, optional: bool = False) -> Body:

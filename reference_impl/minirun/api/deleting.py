@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 from starlette.requests import Request
 
-from minirun.api.bodies import read_document
+from minirun.api.bodies import convert, read_document
 from minirun.api.requests import Target, find_object, is_dry_run
 from minirun.api.selectors import parse_selector
 from minirun.api.status import StatusError, conflict
@@ -42,10 +42,7 @@ class DeleteOptions(msgspec.Struct, frozen=True, rename="camel"):
 async def read_delete_options(request: Request) -> DeleteOptions:
     """What the body and the query say; the query wins. Raises StatusError (400)."""
     document, _ = await read_document(request, optional=True)
-    try:
-        options = msgspec.convert(without_nulls(document), DeleteOptions)
-    except msgspec.ValidationError as error:
-        raise StatusError(400, f"the body is no DeleteOptions: {error}") from None
+    options = convert(without_nulls(document), DeleteOptions)
     policy = request.query_params.get("propagationPolicy") or options.propagation_policy
     if policy not in FINALIZERS:
         raise StatusError(400, f'propagationPolicy "{policy}" is none of Background, Foreground, Orphan')

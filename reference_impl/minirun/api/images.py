@@ -66,18 +66,18 @@ class ImagesAPI:
         there = {image.metadata.name: image for image in map(to_resource, self._images.list())}
         if request.method == "GET" and not name:
             body = {"kind": "ImageList", "apiVersion": _KIND.api_version, "metadata": {}}
-            return json_response(msgspec.json.encode(body | {"items": list(there.values())}))
+            return json_response(body | {"items": list(there.values())})
         if request.method not in ("GET", "DELETE") or not name:
             raise StatusError(405, "images are listed, read, deleted, and built with POST; nothing else")
         if name not in there:
             raise not_found(_KIND, name)
         if request.method == "GET":
-            return json_response(msgspec.json.encode(there[name]))
+            return json_response(there[name])
         try:
             self._images.remove(there[name].spec.reference)
         except ValueError as error:
             raise StatusError(409, str(error), details_of(_KIND, name)) from None
-        return json_response(msgspec.json.encode(success(details_of(_KIND, name))))
+        return json_response(success(details_of(_KIND, name)))
 
     async def _build(self, request: Request) -> Response:
         try:
@@ -91,7 +91,7 @@ class ImagesAPI:
             raise StatusError(400, f"the body is no Image to build: {error}") from None
         except BuildError as error:
             raise StatusError(422, str(error).replace(place, "the source")) from None
-        return json_response(msgspec.json.encode(to_resource(built)), 201)
+        return json_response(to_resource(built), 201)
 
 
 def to_resource(image: Bundle) -> Image:

@@ -9,9 +9,8 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
-import msgspec
-
 from minirun.api.admission import refusal
+from minirun.api.bodies import convert
 from minirun.api.status import StatusError
 from minirun.api.writing import SUFFIX_LETTERS
 from minirun.control.job import make_execution
@@ -83,11 +82,7 @@ def override(spec: ExecutionSpec, wanted: Overrides) -> ExecutionSpec:
 def run(call: Call, job: Resource) -> Resource:
     """Makes an Execution. Raises StatusError (400): the overrides can't be."""
     assert isinstance(job, Job)
-    try:
-        wanted = msgspec.convert(call.document, RunJobRequest).overrides
-    except msgspec.ValidationError as error:
-        raise StatusError(400, f"the body is no RunJobRequest: {error}") from None
-    spec = override(job.spec.template.spec, wanted)
+    spec = override(job.spec.template.spec, convert(call.document, RunJobRequest).overrides)
     changed = replace(job, spec=replace(job.spec, template=replace(job.spec.template, spec=spec)))
     if errors := validate(changed, None, Rules()):
         raise refusal(errors)

@@ -104,7 +104,7 @@ class KubernetesAPI:
         document, _ = await read_document(request, optional=True)
         now = rfc3339(self._clock.unix_ns())
         call = Call(self._store, self._rng, caller(request), now, document, is_dry_run(request))
-        return json_response(msgspec.json.encode(act(call, find_object(self._store, target))))
+        return json_response(act(call, find_object(self._store, target)))
 
     # reading
 
@@ -143,7 +143,7 @@ class KubernetesAPI:
         if not is_gone:
             return json_response(self._encode(last))
         details = details_of(target.kind, target.name) | {"uid": last.metadata.uid}
-        return json_response(msgspec.json.encode(success(details)))
+        return json_response(success(details))
 
     async def _delete_collection(self, request: Request, target: Target) -> Response:
         gone = await delete_collection(self._store, request, target)

@@ -78,7 +78,7 @@ class LogsAPI:
             )
         items = list(map(_object, self._logs.read(namespace, **selection)))
         body = {"kind": "LogEntryList", "apiVersion": MINIRUN, "metadata": {}, "items": items}
-        return json_response(msgspec.json.encode(body))
+        return json_response(body)
 
     def _selection(self, request: Request, labels: dict[str, str]) -> Selection:
         query = request.query_params

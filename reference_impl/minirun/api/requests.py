@@ -133,11 +133,12 @@ def whole(text: str, name: str) -> int:
     return int(text)
 
 
-def json_response(body: bytes, status: int = 200) -> Response:
-    return Response(body, status, media_type=JSON)
+def json_response(body: object, status: int = 200) -> Response:
+    """The answer with a body, or with something that is encoded first."""
+    return Response(body if isinstance(body, bytes) else msgspec.json.encode(body), status, media_type=JSON)
 
 
-def written(body: bytes, warnings: list[str], status: int = 200) -> Response:
+def written(body: object, warnings: list[str], status: int = 200) -> Response:
     """The answer to a write; kubectl prints each warning."""
     response = json_response(body, status)
     for text in warnings:

@@ -16,37 +16,13 @@ from starlette.responses import Response, StreamingResponse
 
 from minirun.api.requests import JSON, LineStream, accepted, json_response
 from minirun.api.status import StatusError
+from minirun.model import resources as kinds
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import TRUE
 from minirun.model.durations import human_duration
 from minirun.model.labels import CONFIGURATION, CONFIGURATION_GENERATION, EXECUTION, JOB, RUNNING_STATE
 from minirun.model.meta import Resource, unix_seconds
-from minirun.model.resources import (
-    ConfigMap,
-    Configuration,
-    CoreEvent,
-    CoreService,
-    Deployment,
-    DomainMapping,
-    Execution,
-    Image,
-    Ingress,
-    Job,
-    Kind,
-    LoadBalancerIngress,
-    Namespace,
-    Node,
-    Pod,
-    PodAutoscaler,
-    Revision,
-    Route,
-    Secret,
-    ServerlessService,
-    Service,
-    ServiceAccount,
-    ServicePort,
-    Task,
-)
+from minirun.model.resources import Kind
 
 META_GROUP: Final = "meta.k8s.io"
 VERSIONS: Final = ("v1", "v1beta1")
@@ -70,27 +46,39 @@ class Column(NamedTuple):
 # --- cells ---------------------------------------------------------------------------------------------
 
 
-def column(type_: type[R], name: str, cell: Cell[R], kind: str = "string", priority: int = 0) -> Column:
+def column(type_: type[R], name: str, cell: Cell[R], kind: str = "string") -> Column:
     """A column whose value is computed."""
 
     def checked(resource: Resource, now: int) -> object:
         assert isinstance(resource, type_)
         return cell(resource, now)
 
-    return Column(name, checked, kind, priority=priority)
+    return Column(name, checked, kind)
 
 
-def at(name: str, path: str, kind: str = "string", priority: int = 0) -> Column:
-    """The field at a path of attributes; empty while it is not there."""
-    names = path.split(".")
+def at(name: str, path: str, kind: str = "string", missing: str | None = None) -> Column:
+    """The field at a path of attributes, of each member of a list; `missing` while it is not there."""
 
     def cell(resource: Resource, _: int) -> object:
-        value: object = resource
-        for attribute in names:
-            value = getattr(value, attribute, None)
-        return value
+        value = _dig(resource, path.split("."))
+        return missing if missing and not value else value
 
-    return Column(name, cell, kind, priority=priority)
+    return Column(name, cell, kind)
+
+
+def _dig(value: object, path: Sequence[str]) -> object:
+    if isinstance(value, list):
+        return ",".join(str(_dig(each, path)) for each in value)
+    return _dig(getattr(value, path[0], None), path[1:]) if path else value
+
+
+def wide(*columns: Column) -> tuple[Column, ...]:
+    """Columns that are shown with `-o wide` only."""
+    return tuple(column._replace(priority=1) for column in columns)
+
+
+def constant(name: str, value: object, kind: str = "string") -> Column:
+    return Column(name, lambda resource, _: value, kind)
 
 
 def labelled(name: str, label: str) -> Column:
@@ -112,7 +100,7 @@ def since(timestamp: str | None, now: int) -> str:
     return human_duration(now - unix_seconds(timestamp)) if timestamp else UNKNOWN
 
 
-def pod_status(pod: Pod, _: int) -> str:
+def pod_status(pod: kinds.Pod, _: int) -> str:
     """What kubectl calls a pod's status: its phase, or what keeps a container from running."""
     if pod.metadata.deletion_timestamp:
         return "Terminating"
@@ -126,7 +114,7 @@ def pod_status(pod: Pod, _: int) -> str:
     return reason
 
 
-def pod_restarts(pod: Pod, now: int) -> str:
+def pod_restarts(pod: kinds.Pod, now: int) -> str:
     count = sum(status.restart_count for status in pod.status.container_statuses)
     ends = [
         status.last_state.terminated.finished_at
@@ -136,13 +124,13 @@ def pod_restarts(pod: Pod, now: int) -> str:
     return f"{count} ({since(max(ends), now)} ago)" if count and ends and max(ends) else str(count)
 
 
-def pod_ready(pod: Pod, _: int) -> str:
+def pod_ready(pod: kinds.Pod, _: int) -> str:
     ready = sum(status.ready for status in pod.status.container_statuses)
     return f"{ready}/{len(pod.spec.containers)}"
 
 
-def external_ip(service: CoreService, _: int) -> str:
-    def names(ingress: list[LoadBalancerIngress]) -> str:
+def external_ip(service: kinds.CoreService, _: int) -> str:
+    def names(ingress: list[kinds.LoadBalancerIngress]) -> str:
         return ",".join(each.ip or each.hostname for each in ingress)
 
     match service.spec.type:
@@ -154,7 +142,7 @@ def external_ip(service: CoreService, _: int) -> str:
             return NONE
 
 
-def port_text(port: ServicePort) -> str:
+def port_text(port: kinds.ServicePort) -> str:
     """`80:31380/TCP`."""
     node = f":{port.node_port}" if port.node_port else ""
     return f"{port.port}{node}/{port.protocol or 'TCP'}"
@@ -164,17 +152,17 @@ def key_values(items: Mapping[str, str]) -> str:
     return ",".join(f"{key}={value}" for key, value in items.items()) or NONE
 
 
-def event_object(event: CoreEvent, _: int) -> str:
+def event_object(event: kinds.CoreEvent, _: int) -> str:
     about = event.involved_object
     return f"{about.kind.lower()}/{about.name}"
 
 
-def node_status(node: Node, _: int) -> str:
+def node_status(node: kinds.Node, _: int) -> str:
     ready = any(each.type == "Ready" and each.status == TRUE for each in node.status.conditions)
     return ("Ready" if ready else "NotReady") + (",SchedulingDisabled" if node.spec.unschedulable else "")
 
 
-def node_address(type_: str) -> Cell[Node]:
+def node_address(type_: str) -> Cell[kinds.Node]:
     return lambda node, _: next((a.address for a in node.status.addresses if a.type == type_), NONE)
 
 
@@ -189,11 +177,11 @@ _LATEST: Final = (
 )
 _URL: Final = at("URL", "status.url")
 COLUMNS: Final[Mapping[type[Resource], tuple[Column, ...]]] = {
-    Service: (NAME, _URL, *_LATEST, *_READY),
-    Configuration: (NAME, *_LATEST, *_READY),
-    Route: (NAME, _URL, *_READY),
-    DomainMapping: (NAME, _URL, *_READY),
-    Revision: (
+    kinds.Service: (NAME, _URL, *_LATEST, *_READY),
+    kinds.Configuration: (NAME, *_LATEST, *_READY),
+    kinds.Route: (NAME, _URL, *_READY),
+    kinds.DomainMapping: (NAME, _URL, *_READY),
+    kinds.Revision: (
         NAME,
         labelled("Config Name", CONFIGURATION),
         labelled("Generation", CONFIGURATION_GENERATION),
@@ -201,13 +189,13 @@ COLUMNS: Final[Mapping[type[Resource], tuple[Column, ...]]] = {
         at("Actual Replicas", "status.actual_replicas", "integer"),
         at("Desired Replicas", "status.desired_replicas", "integer"),
     ),
-    PodAutoscaler: (
+    kinds.PodAutoscaler: (
         NAME,
         at("DesiredScale", "status.desired_scale", "integer"),
         at("ActualScale", "status.actual_scale", "integer"),
         *_READY,
     ),
-    ServerlessService: (
+    kinds.ServerlessService: (
         NAME,
         at("Mode", "spec.mode"),
         at("Activators", "spec.num_activators", "integer"),
@@ -215,99 +203,103 @@ COLUMNS: Final[Mapping[type[Resource], tuple[Column, ...]]] = {
         at("PrivateServiceName", "status.private_service_name"),
         *_READY,
     ),
-    Ingress: (NAME, *_READY),
-    Pod: (
+    kinds.Ingress: (NAME, *_READY),
+    kinds.Pod: (
         NAME,
-        column(Pod, "Ready", pod_ready),
-        column(Pod, "Status", pod_status),
-        column(Pod, "Restarts", pod_restarts),
+        column(kinds.Pod, "Ready", pod_ready),
+        column(kinds.Pod, "Status", pod_status),
+        column(kinds.Pod, "Restarts", pod_restarts),
         AGE,
-        column(Pod, "IP", lambda pod, _: pod.status.pod_ip or NONE, priority=1),
-        column(Pod, "Node", lambda pod, _: pod.spec.node_name or NONE, priority=1),
-        column(Pod, "Nominated Node", lambda pod, _: NONE, priority=1),
-        column(Pod, "Readiness Gates", lambda pod, _: NONE, priority=1),
+        *wide(
+            at("IP", "status.pod_ip", missing=NONE),
+            at("Node", "spec.node_name", missing=NONE),
+            constant("Nominated Node", NONE),
+            constant("Readiness Gates", NONE),
+        ),
     ),
-    Deployment: (
+    kinds.Deployment: (
         NAME,
-        column(Deployment, "Ready", lambda d, _: f"{d.status.ready_replicas}/{d.spec.replicas}"),
+        column(kinds.Deployment, "Ready", lambda d, _: f"{d.status.ready_replicas}/{d.spec.replicas}"),
         at("Up-to-date", "status.replicas", "integer"),
         at("Available", "status.available_replicas", "integer"),
         AGE,
-        column(
-            Deployment,
-            "Containers",
-            lambda d, _: ",".join(c.name for c in d.spec.template.spec.containers),
-            priority=1,
+        *wide(
+            at("Containers", "spec.template.spec.containers.name"),
+            at("Images", "spec.template.spec.containers.image"),
+            column(kinds.Deployment, "Selector", lambda d, _: key_values(d.spec.selector.match_labels)),
         ),
-        column(
-            Deployment,
-            "Images",
-            lambda d, _: ",".join(c.image for c in d.spec.template.spec.containers),
-            priority=1,
-        ),
-        column(Deployment, "Selector", lambda d, _: key_values(d.spec.selector.match_labels), priority=1),
     ),
-    CoreService: (
+    kinds.CoreService: (
         NAME,
         at("Type", "spec.type"),
-        column(CoreService, "Cluster-IP", lambda s, _: s.spec.cluster_ip or NONE),
-        column(CoreService, "External-IP", external_ip),
-        column(CoreService, "Port(s)", lambda s, _: ",".join(map(port_text, s.spec.ports)) or NONE),
+        at("Cluster-IP", "spec.cluster_ip", missing=NONE),
+        column(kinds.CoreService, "External-IP", external_ip),
+        column(kinds.CoreService, "Port(s)", lambda s, _: ",".join(map(port_text, s.spec.ports)) or NONE),
         AGE,
-        column(CoreService, "Selector", lambda s, _: key_values(s.spec.selector), priority=1),
+        *wide(column(kinds.CoreService, "Selector", lambda s, _: key_values(s.spec.selector))),
     ),
-    CoreEvent: (
-        column(CoreEvent, "Last Seen", lambda e, now: since(e.last_timestamp or e.event_time, now)),
+    kinds.CoreEvent: (
+        column(kinds.CoreEvent, "Last Seen", lambda e, now: since(e.last_timestamp or e.event_time, now)),
         at("Type", "type"),
         at("Reason", "reason"),
-        column(CoreEvent, "Object", event_object),
-        Column("Subobject", lambda event, _: "", priority=1),
-        at("Source", "source.component", priority=1),
+        column(kinds.CoreEvent, "Object", event_object),
+        *wide(constant("Subobject", ""), at("Source", "source.component")),
         at("Message", "message"),
-        column(
-            CoreEvent, "First Seen", lambda e, now: since(e.first_timestamp or e.event_time, now), priority=1
+        *wide(
+            column(
+                kinds.CoreEvent, "First Seen", lambda e, now: since(e.first_timestamp or e.event_time, now)
+            ),
+            at("Count", "count", "integer"),
+            NAME,
         ),
-        at("Count", "count", "integer", 1),
-        NAME._replace(priority=1),
     ),
-    Namespace: (NAME, at("Status", "status.phase"), AGE),
-    ConfigMap: (
+    kinds.Namespace: (NAME, at("Status", "status.phase"), AGE),
+    kinds.ConfigMap: (
         NAME,
-        column(ConfigMap, "Data", lambda c, _: len(c.data) + len(c.binary_data or ()), "integer"),
+        column(kinds.ConfigMap, "Data", lambda c, _: len(c.data) + len(c.binary_data or ()), "integer"),
         AGE,
     ),
-    Secret: (NAME, at("Type", "type"), column(Secret, "Data", lambda s, _: len(s.data), "integer"), AGE),
-    ServiceAccount: (NAME, Column("Secrets", lambda account, _: 0, "integer"), AGE),
-    Node: (
+    kinds.Secret: (
         NAME,
-        column(Node, "Status", node_status),
-        column(Node, "Roles", lambda node, _: NONE),
+        at("Type", "type"),
+        column(kinds.Secret, "Data", lambda s, _: len(s.data), "integer"),
+        AGE,
+    ),
+    kinds.ServiceAccount: (NAME, constant("Secrets", 0, "integer"), AGE),
+    kinds.Node: (
+        NAME,
+        column(kinds.Node, "Status", node_status),
+        constant("Roles", NONE),
         AGE,
         at("Version", "status.node_info.kubelet_version"),
-        column(Node, "Internal-IP", node_address("InternalIP"), priority=1),
-        column(Node, "External-IP", node_address("ExternalIP"), priority=1),
-        at("OS-Image", "status.node_info.os_image", priority=1),
-        at("Kernel-Version", "status.node_info.kernel_version", priority=1),
-        at("Container-Runtime", "status.node_info.container_runtime_version", priority=1),
+        *wide(
+            column(kinds.Node, "Internal-IP", node_address("InternalIP")),
+            column(kinds.Node, "External-IP", node_address("ExternalIP")),
+            at("OS-Image", "status.node_info.os_image"),
+            at("Kernel-Version", "status.node_info.kernel_version"),
+            at("Container-Runtime", "status.node_info.container_runtime_version"),
+        ),
     ),
-    Job: (NAME, *_READY, at("Executions", "status.execution_count", "integer"), AGE),
-    Execution: (
+    kinds.Job: (NAME, *_READY, at("Executions", "status.execution_count", "integer"), AGE),
+    kinds.Execution: (
         NAME,
         labelled("Job", JOB),
         at("Running", "status.running_count", "integer"),
-        column(Execution, "Complete", lambda e, _: f"{e.status.succeeded_count}/{e.spec.task_count or 1}"),
+        column(
+            kinds.Execution, "Complete", lambda e, _: f"{e.status.succeeded_count}/{e.spec.task_count or 1}"
+        ),
         condition("Completed", "Completed", "status"),
         condition("Reason", "Completed", "reason"),
         AGE,
     ),
-    Task: (
+    kinds.Task: (
         NAME,
         labelled("Execution", EXECUTION),
         labelled("State", RUNNING_STATE),
         at("Retried", "status.retried", "integer"),
         AGE,
     ),
-    Image: (NAME, at("Reference", "spec.reference"), at("Digest", "spec.digest", priority=1), AGE),
+    kinds.Image: (NAME, at("Reference", "spec.reference"), *wide(at("Digest", "spec.digest")), AGE),
 }
 OTHERS: Final = (NAME, AGE)
 
@@ -367,7 +359,7 @@ class TableView:
             listed = msgspec.json.decode(answer.body, type=_List)
             objects = [msgspec.json.decode(item, type=kind.type) for item in listed.items]
             table = self.of(kind, objects, listed.metadata)
-        return json_response(msgspec.json.encode(table))
+        return json_response(table)
 
     async def _events(self, kind: Kind, answer: StreamingResponse) -> AsyncGenerator[bytes, None]:
         lines = answer.body_iterator

@@ -74,9 +74,9 @@ class Write:
     old: Resource | None
     document: Document
     said: Document
+    duplicates: tuple[str, ...]
     manager: Manager
     force: bool = True
-    duplicates: tuple[str, ...] = ()
 
 
 class Writing:
@@ -97,16 +97,12 @@ class Writing:
             raise StatusError(
                 400, "an object is created in a namespace: use /namespaces/NAMESPACE in the address"
             )
-        document, duplicates = await read_document(request)
-        manager = manager_of(request, target, UPDATE)
-        return self._store_it(request, Write(target, None, document, document, manager, True, duplicates))
+        return self._update(request, target, None, *await read_document(request))
 
     async def update(self, request: Request, target: Target) -> Response:
         """PUT: the document in place of the stored one."""
-        document, duplicates = await read_document(request)
-        old = find_object(self._store, target)
-        manager = manager_of(request, target, UPDATE)
-        return self._store_it(request, Write(target, old, document, document, manager, True, duplicates))
+        body = await read_document(request)
+        return self._update(request, target, find_object(self._store, target), *body)
 
     async def patch(self, request: Request, target: Target) -> Response:
         """PATCH: without a version in it, a patch goes on top of whatever is stored now."""
@@ -126,9 +122,19 @@ class Writing:
         document = patch(msgspec.to_builtins(old))
         if not isinstance(document, dict):
             raise StatusError(400, "the patch leaves no object: it must be a map with metadata and so on")
+        return self._update(request, target, old, document, duplicate_fields(body))
+
+    def _update(
+        self,
+        request: Request,
+        target: Target,
+        old: Resource | None,
+        document: Document,
+        duplicates: tuple[str, ...],
+    ) -> Response:
+        """Stores a document as a whole; all of it is what its writer says."""
         manager = manager_of(request, target, UPDATE)
-        write = Write(target, old, document, document, manager, True, duplicate_fields(body))
-        return self._store_it(request, write)
+        return self._store_it(request, Write(target, old, document, document, duplicates, manager))
 
     def _apply(self, request: Request, target: Target, body: bytes) -> Response:
         """Server-side apply: what is applied, over what is there, by who owns what; creates, too."""
@@ -153,7 +159,7 @@ class Writing:
             owners = read_owners(old.metadata.managed_fields)
             document = merge_applied(msgspec.to_builtins(old), applied, owners, manager)
         force = is_true(request.query_params, "force")
-        write = Write(target, old, document, applied, manager, force, duplicate_fields(body))
+        write = Write(target, old, document, applied, duplicate_fields(body), manager, force)
         return self._store_it(request, write)
 
     def _store_it(self, request: Request, write: Write) -> Response:
@@ -180,7 +186,7 @@ class Writing:
             raise already_exists(target.kind, new.metadata.name) from None
         except ConflictError:
             raise conflict(target.kind, new.metadata.name) from None
-        return written(msgspec.json.encode(stored), warnings, 200 if old else 201)
+        return written(stored, warnings, 200 if old else 201)
 
     def _owned(self, write: Write, new: Resource) -> Resource:
         """The object with its fields' owners after the write. Raises StatusError (409): others own some."""
