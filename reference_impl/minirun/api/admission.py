@@ -13,7 +13,7 @@ from minirun.api.requests import USER, Target
 from minirun.api.status import StatusError, denied, invalid, not_found, terminating
 from minirun.autoscaling.annotations import check_annotations
 from minirun.autoscaling.settings import AutoscalerSettings
-from minirun.model.core_validation import check_core
+from minirun.model.core_validation import check_core, check_times
 from minirun.model.decoding import DecodingError, UnknownField, decode
 from minirun.model.defaults import set_defaults
 from minirun.model.field_errors import FieldError, describe
@@ -74,6 +74,8 @@ def admit(
         raise invalid(kind, name, [str(error)]) from None
     warnings = _field_errors(kind, unknown, duplicates, field_validation)
     new = _placed(new, namespace, name)
+    if wrong := [*check_times(new)]:
+        raise invalid(kind, name, wrong)
     if target.subresource:
         status, version = getattr(new, target.subresource), new.metadata.resource_version
         kept = with_meta(cast("Resource", old), resource_version=version)

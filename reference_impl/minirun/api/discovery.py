@@ -15,7 +15,7 @@ from minirun.api.reviews import REVIEWS
 from minirun.model.resources import KINDS, Kind
 
 READ: Final = ("get", "list", "watch")
-WRITE: Final = ("create", "delete", "deletecollection", "patch", "update")
+WRITE: Final = ("create", "delete", "patch", "update")
 VERSION: Final = {
     "major": "1",
     "minor": "32",
@@ -77,7 +77,9 @@ def _group(group: str, versions: list[str]) -> dict[str, object]:
 def _verbs(kind: Kind) -> list[str]:
     if kind in REVIEWS:
         return ["create"]
-    return sorted(READ + ("delete",) * kind.deletable if kind.read_only else READ + WRITE)
+    if kind.read_only:
+        return sorted(READ + ("delete",) * kind.deletable)
+    return sorted(READ + WRITE + ("deletecollection",) * kind.namespaced)
 
 
 def _of(group_version: str) -> list[Kind]:

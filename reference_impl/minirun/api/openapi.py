@@ -70,15 +70,15 @@ class Verb(NamedTuple):
     parameters: Mapping[str, Schema]
     body: str = ""
     answer: str = "object"
-    code: int = 200
+    codes: tuple[int, ...] = (200,)
 
 
 _GET, _READ_LIST = Verb("get", "get", {}), Verb("list", "get", _LIST, answer="list")
 _PUT, _PATCH = (
     Verb("put", "put", _WRITE, "object"),
-    Verb("patch", "patch", _WRITE | {"force": _FLAG}, "patch"),
+    Verb("patch", "patch", _WRITE | {"force": _FLAG}, "patch", codes=(200, 201)),
 )
-_POST = Verb("post", "post", _WRITE, "object", code=201)
+_POST = Verb("post", "post", _WRITE, "object", codes=(201,))
 _REMOVE = Verb("delete", "delete", _DELETE, "options", "status")
 _REMOVE_ALL = Verb("deletecollection", "delete", _DELETE | _SELECT, "options", "list")
 
@@ -155,11 +155,12 @@ def _schemas(kinds: list[Kind]) -> Schema:
 
 
 def _translated(schema: object, names: Mapping[str, str]) -> Schema:
-    """A JSON schema in OpenAPI 3.0's and Kubernetes' dialect: no null, no defaults, references by `names`."""
+    """A JSON schema in OpenAPI 3.0's and Kubernetes' dialect: no defaults, references by `names`."""
     assert isinstance(schema, dict)
     choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
     if len(choices) == 1:
-        return _translated(choices[0], names)
+        done = _translated(choices[0], names)
+        return done if "$ref" in done else done | {"nullable": True}
     if choices:
         return {"anyOf": choices, "x-kubernetes-int-or-string": True}
     if "$ref" in schema:
@@ -194,8 +195,9 @@ def _paths(kind: Kind) -> dict[str, Schema]:
     if kind in REVIEWS:
         return {here: _at(kind, here, [_POST])}
     item = f"{here}/{{name}}"
-    verbs = {here: [_READ_LIST, _POST, _REMOVE_ALL], item: [_GET, _PUT, _PATCH, _REMOVE]}
+    verbs = {here: [_READ_LIST, _POST], item: [_GET, _PUT, _PATCH, _REMOVE]}
     if kind.namespaced:
+        verbs[here].append(_REMOVE_ALL)
         verbs[everywhere] = [_READ_LIST]
     if "status" in kind.subresources:
         verbs[f"{item}/status"] = [_GET, _PUT, _PATCH]
@@ -218,13 +220,14 @@ def _at(kind: Kind, path: str, verbs: list[Verb]) -> Schema:
 
 
 def _operation(kind: Kind, path: str, verb: Verb) -> Schema:
+    answer = {"description": "OK", "content": _content(kind, verb.answer)}
     words = [word.strip("{}") for word in path.split("/")[1:]]
     done: Schema = {
         "operationId": "_".join((verb.action, *words)).replace(".", "_"),
         "x-kubernetes-action": verb.action,
         "x-kubernetes-group-version-kind": _gvk(kind),
         "parameters": [{"name": n, "in": "query", "schema": s} for n, s in verb.parameters.items()],
-        "responses": {str(verb.code): {"description": "OK", "content": _content(kind, verb.answer)}},
+        "responses": {str(code): answer for code in verb.codes},
     }
     if verb.body:
         done["requestBody"] = {"content": _content(kind, verb.body), "required": verb.body != "options"}

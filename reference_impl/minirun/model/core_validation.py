@@ -1,14 +1,14 @@
 """What the API server itself refuses of core kinds: keys, sizes, and changes of what is immutable.
 
-Counterpart: Kubernetes' pkg/apis/core/validation, for ConfigMap and Secret.
+Counterparts: Kubernetes' pkg/apis/core/validation, for ConfigMap and Secret, and its decoding of times.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
-from minirun.model.meta import Resource
+from minirun.model.meta import Resource, unix_seconds
 from minirun.model.names import CONFIG_KEY, objections
-from minirun.model.resources import ConfigMap, Secret
+from minirun.model.resources import ConfigMap, CoreEvent, Secret
 
 DATA_BYTES_MAX: Final = 1 << 20
 _IMMUTABLE: Final = "field is immutable when `immutable` is set"
@@ -38,6 +38,21 @@ def check_core(new: Resource, old: Resource | None) -> Iterator[str]:
             yield from _changes({"data": new.data != old.data})
     if isinstance(new, (ConfigMap, Secret)) and getattr(old, "immutable", False) and not new.immutable:
         yield f"immutable: Forbidden: {_IMMUTABLE}"
+
+
+def check_times(new: Resource) -> Iterator[str]:
+    """What is no time where one is meant, as `path: Why: ...` each: in an Event, and in conditions."""
+    said: dict[str, str | None] = {}
+    if isinstance(new, CoreEvent):
+        said["firstTimestamp"], said["lastTimestamp"] = new.first_timestamp, new.last_timestamp
+        said["eventTime"] = new.event_time
+    for number, condition in enumerate(getattr(getattr(new, "status", None), "conditions", ())):
+        said[f"status.conditions[{number}].lastTransitionTime"] = condition.last_transition_time
+    for path, text in said.items():
+        try:
+            unix_seconds(text) if text else None
+        except (ValueError, OverflowError):
+            yield f'{path}: Invalid value: "{text}": must be an RFC 3339 time, like 2026-11-24T10:00:00Z'
 
 
 def _data(sizes: dict[str, dict[str, int]]) -> Iterator[str]:

@@ -91,6 +91,10 @@ def check_metadata(kind: Kind, meta: ObjectMeta) -> Iterator[str]:
             yield f'metadata.labels: Invalid value: "{value}": {text}'
     for key in meta.annotations:
         yield from _key_objections("annotations", key)
+    for owner in meta.owner_references:
+        for path, said in ("kind", owner.kind), ("name", owner.name), ("uid", owner.uid):
+            if not said:
+                yield f'metadata.ownerReferences.{path}: Invalid value: "": must not be empty'
 
 
 def _key_objections(path: str, key: str) -> Iterator[str]:

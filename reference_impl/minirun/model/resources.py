@@ -1064,7 +1064,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(Job, "jobs", categories=_RUN, subresources=_STATUS),
     Kind(Execution, "executions", categories=_RUN, read_only=True, deletable=True),
     Kind(Task, "tasks", categories=_RUN, read_only=True),
-    Kind(Image, "images", ("img",), namespaced=False),
+    Kind(Image, "images", ("img",), namespaced=False, read_only=True, deletable=True),
     Kind(Operation, "operations", read_only=True),
 )
 KIND_OF: Final = {kind.type: kind for kind in KINDS}

@@ -282,11 +282,11 @@ class Store:
 
     def _unindex(self, old: Resource) -> None:
         del self._objects[old.type_name][old.key]
-        for owner in old.metadata.owner_references:
-            children = self._dependents[owner.uid]
+        for uid in {owner.uid for owner in old.metadata.owner_references}:  # one may be there twice
+            children = self._dependents[uid]
             del children[(old.type_name, *old.key)]
             if not children:
-                del self._dependents[owner.uid]
+                del self._dependents[uid]
 
     # watching
 

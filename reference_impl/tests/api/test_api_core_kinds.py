@@ -26,6 +26,31 @@ async def test_data_of_a_secret_that_is_not_base64_is_refused(client: httpx.Asyn
     assert (await client.post(f"{CORE}/secrets", json=body)).status_code == 422
 
 
+@pytest.mark.parametrize("text", ["yesterday", "2026-02-30T10:00:00Z", "0001-01-01"])
+async def test_an_event_of_no_time_is_refused(client: httpx.AsyncClient, text: str) -> None:
+    event = {"metadata": {"name": "e"}, "lastTimestamp": text}
+    refused = await client.post(f"{CORE}/events", json=event)
+    assert refused.status_code == 422
+    assert f'lastTimestamp: Invalid value: "{text}": must be an RFC 3339 time' in refused.json()["message"]
+
+
+async def test_a_condition_of_no_time_is_refused(client: httpx.AsyncClient) -> None:
+    service = {"metadata": {"name": "s"}, "spec": {"template": {"spec": {"containers": [{"image": "i"}]}}}}
+    assert (await client.post(f"{KNATIVE}/services", json=service)).status_code == 201
+    status = {"conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "soon"}]}
+    refused = await client.put(f"{KNATIVE}/services/s/status", json=service | {"status": status})
+    assert refused.status_code == 422
+    assert "status.conditions[0].lastTransitionTime" in refused.json()["message"]
+
+
+async def test_an_owner_without_uid_is_refused(client: httpx.AsyncClient) -> None:
+    owner = {"apiVersion": "v1", "kind": "Secret", "name": "o", "uid": ""}
+    body = {"metadata": {"name": "c", "ownerReferences": [owner]}}
+    refused = await client.post(f"{CORE}/configmaps", json=body)
+    assert refused.status_code == 422
+    assert 'ownerReferences.uid: Invalid value: "": must not be empty' in refused.json()["message"]
+
+
 async def test_services_of_two_groups_live_beside_each_other(client: httpx.AsyncClient, store: Store) -> None:
     core = {
         "kind": "Service",

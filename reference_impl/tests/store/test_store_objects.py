@@ -126,6 +126,14 @@ def test_a_selection_is_sorted_and_of_one_namespace_or_of_all(store: Store) -> N
     assert [o.key for o in store.select(ConfigMap, "a")] == [("a", "x"), ("a", "y")]
 
 
+def test_an_owner_that_is_named_twice_is_one_owner(store: Store) -> None:
+    owner = store.create(config_map("owner")).owner_reference()
+    child = store.create(with_meta(config_map("child"), owner_references=[owner, owner]))
+    freed = store.update(with_meta(child, owner_references=[]))
+    assert not list(store.dependents(owner.uid, ConfigMap))
+    store.delete(ConfigMap, *freed.key)
+
+
 def test_dependents_follow_their_owner_references(store: Store) -> None:
     owner = store.create(Service(metadata=ObjectMeta(name="s", namespace="default")))
     child = store.create(with_meta(config_map(), owner_references=[owner.owner_reference()]))
