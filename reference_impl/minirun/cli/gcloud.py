@@ -20,7 +20,7 @@ import click
 import msgspec
 from platformdirs import user_data_path
 
-from minirun.cli.client import ApiError, Client
+from minirun.cli.client import Client
 from minirun.cli.common import connect, note
 from minirun.identity.account import ACCOUNT_SECRET, OWNER, PEM, key_file
 from minirun.model.resources import Secret
@@ -136,9 +136,7 @@ def _folder(api: str) -> Path:
 
 
 def _pem(client: Client) -> str:
-    try:
-        return client.get(Secret, SYSTEM_NAMESPACE, ACCOUNT_SECRET).data[PEM].decode()
-    except ApiError as error:
-        if error.reason != "NotFound":
-            raise
-        raise click.ClickException("the platform is still making its key; try again in a second") from None
+    secret = client.find(Secret, SYSTEM_NAMESPACE, ACCOUNT_SECRET)
+    if secret is None:
+        raise click.ClickException("the platform is still making its key; try again in a second")
+    return secret.data[PEM].decode()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import yaml
 
-from minirun.cli.client import ApiError, Client
+from minirun.cli.client import Client
 from minirun.cli.common import connect
 from minirun.identity.account import AUTHORITY_SECRET
 from minirun.model.resources import Secret
@@ -55,10 +55,8 @@ def kubeconfig(write: Path | None, tls: str | None) -> None:
 
 
 def _authority(client: Client) -> bytes:
-    try:
-        return client.get(Secret, SYSTEM_NAMESPACE, AUTHORITY_SECRET).data["tls.crt"]
-    except ApiError as error:
-        if error.reason != "NotFound":
-            raise
+    secret = client.find(Secret, SYSTEM_NAMESPACE, AUTHORITY_SECRET)
+    if secret is None:
         message = "the platform has no certificates; start it with minirun up --tls HOST:PORT"
-        raise click.ClickException(message) from None
+        raise click.ClickException(message)
+    return secret.data["tls.crt"]

@@ -5,11 +5,8 @@ from typing import Final
 
 OWNER: Final = "owner@minirun.localhost"
 """Owns every project, and so may invoke every Service."""
-ISSUER_SECRET, ACCOUNT_SECRET = (
-    "minirun-issuer",
-    "minirun-account",
-)  # in knative-serving, each with a private key
-AUTHORITY_SECRET = "minirun-ca"  # beside them; tls.crt and tls.key
+# Secrets of knative-serving: the first two have a private key, the third has tls.crt and tls.key.
+ISSUER_SECRET, ACCOUNT_SECRET, AUTHORITY_SECRET = "minirun-issuer", "minirun-account", "minirun-ca"
 PEM: Final = "key.pem"
 
 

@@ -80,17 +80,12 @@ def _key_usage(signs: bool) -> "x509.KeyUsage":
     """What strict clients (Python from 3.13 on) want to read: an authority signs, a server proves itself."""
     from cryptography import x509
 
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs,
-        crl_sign=signs,
-        encipher_only=False,
-        decipher_only=False,
+    uses = (
+        *("digital_signature", "content_commitment", "key_encipherment", "data_encipherment"),
+        *("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only"),
     )
+    wanted = {"digital_signature": True, "key_cert_sign": signs, "crl_sign": signs}
+    return x509.KeyUsage(**dict.fromkeys(uses, False) | wanted)
 
 
 def _general_name(host: str) -> "x509.GeneralName":
