@@ -7,24 +7,22 @@ runtime, the gateway, the API, logs. One process and one event loop hold it all;
 
 import asyncio
 import contextlib
-import hashlib
 import ipaddress
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-import msgspec
-
 from minirun import __version__
-from minirun.api.admission import CONFIG_PARSERS
 from minirun.api.app import API, Backend
+from minirun.api.image_keeper import ImageKeeper
 from minirun.api.keyring import Keyring
 from minirun.api.kubernetes import seed_namespaces
 from minirun.api.metadata import MetadataRuntime
+from minirun.api.operator_settings import read_settings, seed_settings
 from minirun.api.server import serve
 from minirun.autoscaling.spec import RPS
 from minirun.control.children import deployment_name
@@ -32,18 +30,14 @@ from minirun.control.cluster import LOOPBACK, ingress_service, register, this_ma
 from minirun.control.context import Context
 from minirun.control.controllers import Controllers
 from minirun.control.endpoints import Entry, endpoint_of, is_ready
-from minirun.control.images import Images
+from minirun.control.images import AnyImages, Images
 from minirun.gateway.access import Access
 from minirun.gateway.base import Destination, RequestRecord
 from minirun.gateway.server import Gateway, bind
-from minirun.images.builder import build as build_image
 from minirun.images.bundle import BundleStore
-from minirun.images.bundle import Image as Bundle
 from minirun.model.clock import Clock, SystemClock
 from minirun.model.labels import CONFIGURATION, PORT_ANNOTATION, SERVICE
-from minirun.model.manifests import read_documents
-from minirun.model.meta import ObjectMeta, Resource
-from minirun.model.resources import ConfigMap, Deployment, Execution, Pod, Revision
+from minirun.model.resources import Deployment, Execution, Pod, Revision
 from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.runtime.base import InstanceSpec, Log, Runtime
 from minirun.runtime.process import ProcessRuntime
@@ -111,21 +105,6 @@ class Router:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class AnyImage:
-    """An image of a simulation: there is nothing in it."""
-
-    pinned: str
-    note: str = ""
-
-
-class AnyImages:
-    """Every image exists; for runtimes that do not look into one."""
-
-    def resolve(self, reference: str) -> AnyImage:
-        return AnyImage(f"{reference}@sha256:{hashlib.sha256(reference.encode()).hexdigest()}")
-
-
 class Core:
     """A platform without sockets: send requests to `router`, objects to `ctx.store`."""
 
@@ -168,100 +147,6 @@ def build(
     if log_of is not None:
         ctx.log_of = log_of
     return Core(ctx, access)
-
-
-def seed_settings(store: Store, settings: Mapping[str, Mapping[str, str]]) -> None:
-    """Writes ConfigMaps of `knative-serving`; values given here win over those that are stored.
-
-    Raises:
-        ValueError: a value is not allowed; nothing is written then.
-    """
-    wanted: list[Resource] = []
-    for name, data in settings.items():
-        stored = store.find(ConfigMap, SYSTEM_NAMESPACE, name)
-        merged = {**(stored.data if stored else {}), **data}
-        if name in CONFIG_PARSERS:
-            try:
-                CONFIG_PARSERS[name](merged)
-            except ValueError as error:
-                raise ValueError(f"ConfigMap {name}: {error}") from None
-        meta = stored.metadata if stored else ObjectMeta(name=name, namespace=SYSTEM_NAMESPACE)
-        wanted.append(ConfigMap(metadata=meta, data=merged))
-    for new in wanted:
-        (store.update if new.metadata.uid else store.create)(new)
-
-
-def read_settings(path: Path) -> dict[str, dict[str, str]]:
-    """The data of the ConfigMaps in a YAML file, by name.
-
-    Raises:
-        ValueError: the file is not YAML, or has something else in it; one sentence.
-    """
-    try:
-        maps = read_documents(path.read_text(encoding="utf-8"))
-        if other := next((item["kind"] for item in maps if item["kind"] != "ConfigMap"), None):
-            raise ValueError(f"holds a {other}; settings are ConfigMaps only")
-        read = [msgspec.convert(item, ConfigMap, strict=False) for item in maps]
-    except (ValueError, msgspec.ValidationError) as error:
-        raise ValueError(f"the settings file {path} {error}") from None
-    return {item.metadata.name: item.data for item in read}
-
-
-class PlatformImages:
-    """The images room as the API sees it; an image that a revision runs can't be removed.
-
-    Bundles that nobody needs any more are removed in the background, never while a build runs.
-    """
-
-    def __init__(self, bundles: BundleStore, store: Store) -> None:
-        self._bundles, self._store = bundles, store
-        self._builds = 0
-        self._collecting: asyncio.Task[None] | None = None
-        self._asked = False
-        store.subscribe(self._on_event)
-
-    def list(self) -> list[Bundle]:
-        return self._bundles.list()
-
-    def remove(self, reference: str) -> None:
-        self._bundles.remove(reference, self._in_use())
-
-    async def build(self, folder: Path, reference: str) -> Bundle:
-        self._builds += 1
-        try:
-            await self.collected()
-            return await build_image(self._bundles, folder, reference)
-        finally:
-            self._builds -= 1
-            self.collect()  # the tag may have left an older bundle
-
-    def collect(self) -> None:
-        """Asks for the removal of bundles that no tag, revision or instance needs, and of dead builds."""
-        self._asked = True
-        if not self._builds and (self._collecting is None or self._collecting.done()):
-            self._collecting = asyncio.create_task(self._collect(), name="garbage of images")
-
-    async def collected(self) -> None:
-        """Returns when no bundle is being removed."""
-        if self._collecting is not None:
-            await asyncio.wait({self._collecting})
-
-    async def _collect(self) -> None:
-        while self._asked and not self._builds:
-            self._asked = False
-            await asyncio.to_thread(self._bundles.collect_garbage, self._in_use())
-
-    def _in_use(self) -> set[str]:
-        """The digests that revisions and executions are pinned to, and those that instances run."""
-        pinned = [each.status.container_statuses for each in self._store.select(Revision)]
-        pinned += [each.status.container_statuses for each in self._store.select(Execution)]
-        used = {status.image_digest for statuses in pinned for status in statuses}
-        used |= {container.image for pod in self._store.select(Pod) for container in pod.spec.containers}
-        return {image.rpartition("@")[2] for image in used}
-
-    def _on_event(self, event: Event) -> None:
-        if event.type == "DELETED" and isinstance(event.object, (Revision, Execution)):
-            self.collect()
 
 
 class Telemetry:
@@ -409,14 +294,8 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     """Starts everything; what must be undone at the end is on the stack. Returns the line that says so."""
     listen, (api_host, _) = split_address(options.listen), split_address(options.api)
     _check_addresses(options)
-    settings = read_settings(options.settings) if options.settings else {}
-    options.data_dir.mkdir(parents=True, exist_ok=True)
     clock, rng = SystemClock(), Random()
-    store = Store(clock, SQLiteLog(options.data_dir / "store.db", full_sync=options.sync == "full"))
-    stack.callback(store.close)
-    platform_log.configure(options.data_dir / "logs")
-    seed_settings(store, {"config-domain": {options.domain: ""}, **settings})
-
+    store = _open_store(options, clock, stack)
     sockets, port = _listen(options.listen, stack)
     api_sockets, api_port = _listen(options.api, stack)
     bundles = BundleStore(options.data_dir)
@@ -445,22 +324,25 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     await core.start()
     stack.push_async_callback(gateway.close, GATEWAY_GRACE_SECONDS)
     await gateway.serve(sockets)
-    images = PlatformImages(bundles, store)
+    images = ImageKeeper(bundles, store)
     stack.push_async_callback(images.collected)
     images.collect()
-    api = API(
-        Backend(store, logs, images, clock, rng, telemetry.metrics.exposition, lambda: ""),
-        token=options.token or "",
-        hosts=[api_host],
-    )
-    tls_port = await _serve_tls(options, api, keyring, stack) if options.tls else None
-    server = await serve(api.app, api_sockets, on_stop=api.close, tls_port=tls_port)
-    stack.push_async_callback(server.stop)
-    stack.callback(asyncio.create_task(keyring.prepare()).cancel)
-    if options.grpc:
-        stack.push_async_callback(await _serve_grpc(api, options))
+    backend = Backend(store, logs, images, clock, rng, telemetry.metrics.exposition, lambda: "")
+    api = API(backend, token=options.token or "", hosts=[api_host])
+    await _serve_api(options, api, api_sockets, keyring, stack)
     log.info("serving requests on port %d and the API on port %d", port, api_port)
     return f"minirun is up: requests on http://{listen[0]}:{port}, API on http://{api_host}:{api_port}"
+
+
+def _open_store(options: PlatformOptions, clock: Clock, stack: contextlib.AsyncExitStack) -> Store:
+    """The objects of the data directory, with the settings that the command line gave."""
+    settings = read_settings(options.settings) if options.settings else {}
+    options.data_dir.mkdir(parents=True, exist_ok=True)
+    store = Store(clock, SQLiteLog(options.data_dir / "store.db", full_sync=options.sync == "full"))
+    stack.callback(store.close)
+    platform_log.configure(options.data_dir / "logs")
+    seed_settings(store, {"config-domain": {options.domain: ""}, **settings})
+    return store
 
 
 def _check_addresses(options: PlatformOptions) -> None:
@@ -479,6 +361,22 @@ def _listen(address: str, stack: contextlib.AsyncExitStack) -> tuple[list[socket
     for sock in sockets:
         stack.callback(sock.close)
     return sockets, sockets[0].getsockname()[1]
+
+
+async def _serve_api(
+    options: PlatformOptions,
+    api: API,
+    sockets: list[socket.socket],
+    keyring: Keyring,
+    stack: contextlib.AsyncExitStack,
+) -> None:
+    """Serves the API on each address that was asked for."""
+    tls_port = await _serve_tls(options, api, keyring, stack) if options.tls else None
+    server = await serve(api.app, sockets, on_stop=api.close, tls_port=tls_port)
+    stack.push_async_callback(server.stop)
+    stack.callback(asyncio.create_task(keyring.prepare()).cancel)
+    if options.grpc:
+        stack.push_async_callback(await _serve_grpc(api, options))
 
 
 async def _serve_tls(

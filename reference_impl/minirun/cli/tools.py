@@ -44,7 +44,7 @@ def simulate(
     trace: Path, service_time: str, start_time: str, settings: Path | None, output: Output, **options: object
 ) -> None:
     """The trace is CSV: second,service,requests."""
-    from minirun.platform import read_settings
+    from minirun.api.operator_settings import read_settings
     from minirun.runtime.virtual import Profile, distribution
     from minirun.simulation.trace import DeployError, SimulationOptions, simulate_csv
 

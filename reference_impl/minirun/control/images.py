@@ -3,7 +3,9 @@
 Counterpart: the digest resolver of pkg/reconciler/revision in knative/serving.
 """
 
+import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
 from minirun.model.resources import Container, ContainerStatus
@@ -24,6 +26,21 @@ class Images(Protocol):
     """Finds images; raises LookupError or ValueError with a sentence when it can't."""
 
     def resolve(self, reference: str) -> ResolvedImage: ...
+
+
+@dataclass(frozen=True, slots=True)
+class AnyImage:
+    """An image of a simulation: there is nothing in it."""
+
+    pinned: str
+    note: str = ""
+
+
+class AnyImages:
+    """Every image exists; for runtimes that do not look into one."""
+
+    def resolve(self, reference: str) -> AnyImage:
+        return AnyImage(f"{reference}@sha256:{hashlib.sha256(reference.encode()).hexdigest()}")
 
 
 class MissingImageError(Exception):

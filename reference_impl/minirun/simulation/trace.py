@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from minirun.api.admission import admit
+from minirun.api.operator_settings import seed_settings
 from minirun.api.requests import Target
 from minirun.api.status import StatusError
 from minirun.model.clock import SECOND_NS
 from minirun.model.conditions import READY, TRUE, find
 from minirun.model.resources import KIND_OF, SERVING, Service
-from minirun.platform import build, seed_settings
+from minirun.platform import build
 from minirun.runtime.virtual import Profile, VirtualRuntime, distribution
 from minirun.simulation.clients import Clients
 from minirun.simulation.loop import VirtualClock, run_virtual

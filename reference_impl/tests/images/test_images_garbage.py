@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from minirun.api.image_keeper import ImageKeeper
 from minirun.images.bundle import BundleStore
 from minirun.model.clock import SystemClock
 from minirun.model.meta import ObjectMeta
 from minirun.model.resources import ContainerStatus, Execution, ExecutionStatus, Revision, RevisionStatus
-from minirun.platform import PlatformImages
 from minirun.store.store import Store
 
 
@@ -20,7 +20,7 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self.bundles = BundleStore(folder / "data")
         self.store = Store(SystemClock())
-        self.images = PlatformImages(self.bundles, self.store)
+        self.images = ImageKeeper(self.bundles, self.store)
         self.source = folder / "source"
         self.source.mkdir()
 

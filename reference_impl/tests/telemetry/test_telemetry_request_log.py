@@ -3,13 +3,14 @@
 from random import Random
 
 from minirun.activation.path import RevisionPath
+from minirun.api.operator_settings import seed_settings
 from minirun.gateway.base import Destination, RequestRecord
 from minirun.gateway.heads import RequestHead
 from minirun.model.clock import SystemClock
 from minirun.model.meta import ObjectMeta, replace
 from minirun.model.resources import ConfigMap
 from minirun.model.settings import SYSTEM_NAMESPACE
-from minirun.platform import Telemetry, build, seed_settings
+from minirun.platform import Telemetry, build
 from minirun.runtime.base import InstanceSpec
 from minirun.runtime.virtual import Profile, VirtualRuntime, distribution
 from minirun.store.store import Store
