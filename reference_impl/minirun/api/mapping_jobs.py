@@ -9,7 +9,6 @@ from typing import Final
 from minirun.api.mapping import (
     DURATION,
     SAME,
-    USERS,
     Codec,
     Document,
     Path,
@@ -24,45 +23,28 @@ from minirun.api.mapping import (
     to_v2,
 )
 from minirun.api.mapping_services import (
-    CONTAINER,
-    EGRESS,
+    CLIENT,
     ENV,
-    ENVIRONMENT,
-    LAUNCH_STAGE,
-    VOLUME,
+    LABELLED,
     common_to_v2,
+    running,
     states_to_v2,
     unmapped,
 )
-from minirun.model.labels import EXECUTION, JOB, RUN, RUN_CREATOR, RUN_LAST_MODIFIER
+from minirun.model.labels import EXECUTION, JOB, RUN_CREATOR, RUN_LAST_MODIFIER
 
 TEXT_DURATION: Final = Codec(lambda text: str(DURATION.to_v1(text)), DURATION.to_v2)  # v1 writes "600"
-
-
-def _note(key: str) -> Path:
-    return "metadata", "annotations", RUN + key
 
 
 def _task(v2: Path, v1: Path) -> Table:
     """What a task runs: below `v2`, and in the TaskSpec at `v1`."""
     return (
-        Row((*v2, "containers"), (*v1, "containers"), each(CONTAINER)),
-        Row((*v2, "volumes"), (*v1, "volumes"), each(VOLUME)),
+        *running(v2, v1),
         Row((*v2, "maxRetries"), (*v1, "maxRetries"), SAME, keeps_zero=True),
         Row((*v2, "timeout"), (*v1, "timeoutSeconds"), TEXT_DURATION),
-        Row((*v2, "serviceAccount"), (*v1, "serviceAccountName"), SAME),
-        Row((*v2, "nodeSelector", "accelerator"), (*v1, "nodeSelector", f"{RUN}accelerator"), SAME),
-        Row((*v2, "executionEnvironment"), _note("execution-environment"), ENVIRONMENT),
-        Row((*v2, "encryptionKey"), _note("encryption-key"), SAME),
-        Row((*v2, "vpcAccess", "connector"), _note("vpc-access-connector"), SAME),
-        Row((*v2, "vpcAccess", "egress"), _note("vpc-access-egress"), EGRESS),
     )
 
 
-LABELLED: Final[Table] = (
-    Row(("labels",), ("metadata", "labels"), USERS),
-    Row(("annotations",), ("metadata", "annotations"), USERS),
-)
 TASK: Final[Table] = (*LABELLED, *_task((), ("spec",)))
 TEMPLATE: Final[Table] = (
     *LABELLED,
@@ -73,9 +55,7 @@ TEMPLATE: Final[Table] = (
 """Of an ExecutionTemplate, and of an Execution, which has the same fields."""
 JOB_TABLE: Final[Table] = (
     *LABELLED,
-    Row(("client",), _note("client-name"), SAME),
-    Row(("clientVersion",), _note("client-version"), SAME),
-    Row(("launchStage",), _note("launch-stage"), LAUNCH_STAGE),
+    *CLIENT,
     Row(("startExecutionToken",), ("spec", "startExecutionToken"), SAME),
     Row(("runExecutionToken",), ("spec", "runExecutionToken"), SAME),
     Row(("template",), ("spec", "template"), nested(TEMPLATE)),

@@ -110,30 +110,46 @@ VOLUME: Final = nested(
 )
 
 
-def _note(key: str) -> Path:
-    return "metadata", "annotations", key
+def note(key: str) -> Path:
+    """Where an annotation of Cloud Run's is in v1."""
+    return "metadata", "annotations", RUN + key
 
 
-TEMPLATE: Final[Table] = (
+def running(v2: Path, v1: Path) -> Table:
+    """What an instance runs and where, of a Revision as of a Task: below `v2`, and in the spec at `v1`."""
+    return (
+        Row((*v2, "containers"), (*v1, "containers"), each(CONTAINER)),
+        Row((*v2, "volumes"), (*v1, "volumes"), each(VOLUME)),
+        Row((*v2, "serviceAccount"), (*v1, "serviceAccountName"), SAME),
+        Row((*v2, "nodeSelector", "accelerator"), (*v1, "nodeSelector", f"{RUN}accelerator"), SAME),
+        Row((*v2, "executionEnvironment"), note("execution-environment"), ENVIRONMENT),
+        Row((*v2, "encryptionKey"), note("encryption-key"), SAME),
+        Row((*v2, "vpcAccess", "connector"), note("vpc-access-connector"), SAME),
+        Row((*v2, "vpcAccess", "egress"), note("vpc-access-egress"), EGRESS),
+    )
+
+
+LABELLED: Final[Table] = (
     Row(("labels",), ("metadata", "labels"), USERS),
     Row(("annotations",), ("metadata", "annotations"), USERS),
+)
+CLIENT: Final[Table] = (
+    Row(("client",), note("client-name"), SAME),
+    Row(("clientVersion",), note("client-version"), SAME),
+    Row(("launchStage",), note("launch-stage"), LAUNCH_STAGE),
+)
+TEMPLATE: Final[Table] = (
+    *LABELLED,
     Row(("revision",), ("metadata", "name"), SAME),
-    Row(("scaling", "minInstanceCount"), _note(f"{SCALE}minScale"), NUMBER),
-    Row(("scaling", "maxInstanceCount"), _note(f"{SCALE}maxScale"), NUMBER),
+    Row(("scaling", "minInstanceCount"), ("metadata", "annotations", f"{SCALE}minScale"), NUMBER),
+    Row(("scaling", "maxInstanceCount"), ("metadata", "annotations", f"{SCALE}maxScale"), NUMBER),
     Row(("timeout",), ("spec", "timeoutSeconds"), DURATION),
-    Row(("serviceAccount",), ("spec", "serviceAccountName"), SAME),
     Row(("maxInstanceRequestConcurrency",), ("spec", "containerConcurrency"), SAME),
-    Row(("executionEnvironment",), _note(f"{RUN}execution-environment"), ENVIRONMENT),
-    Row(("sessionAffinity",), _note(f"{RUN}sessionAffinity"), FLAG),
-    Row(("vpcAccess", "connector"), _note(f"{RUN}vpc-access-connector"), SAME),
-    Row(("vpcAccess", "egress"), _note(f"{RUN}vpc-access-egress"), EGRESS),
-    Row(("vpcAccess", "networkInterfaces"), _note(f"{RUN}network-interfaces"), JSON),
-    Row(("nodeSelector", "accelerator"), ("spec", "nodeSelector", f"{RUN}accelerator"), SAME),
-    Row(("gpuZonalRedundancyDisabled",), _note(f"{RUN}gpu-zonal-redundancy-disabled"), FLAG),
-    Row(("healthCheckDisabled",), _note(f"{RUN}health-check-disabled"), FLAG),
-    Row(("encryptionKey",), _note(f"{RUN}encryption-key"), SAME),
-    Row(("containers",), ("spec", "containers"), each(CONTAINER)),
-    Row(("volumes",), ("spec", "volumes"), each(VOLUME)),
+    Row(("sessionAffinity",), note("sessionAffinity"), FLAG),
+    Row(("vpcAccess", "networkInterfaces"), note("network-interfaces"), JSON),
+    Row(("gpuZonalRedundancyDisabled",), note("gpu-zonal-redundancy-disabled"), FLAG),
+    Row(("healthCheckDisabled",), note("health-check-disabled"), FLAG),
+    *running((), ("spec",)),
 )
 
 
@@ -145,9 +161,9 @@ def _cpu_to_v1(v2: Document, v1: Document) -> None:
     declared = [c["resources"] for c in v2.get("containers", ()) if "resources" in c]
     if declared:
         idle = any(resources.get("cpuIdle") for resources in declared)
-        put(v1, _note(f"{RUN}cpu-throttling"), "true" if idle else "false")
+        put(v1, note("cpu-throttling"), "true" if idle else "false")
         boost = any(resources.get("startupCpuBoost") for resources in declared)
-        put(v1, _note(f"{RUN}startup-cpu-boost"), "true" if boost else "false")
+        put(v1, note("startup-cpu-boost"), "true" if boost else "false")
 
 
 def _cpu_to_v2(v1: Document, v2: Document) -> None:
@@ -162,11 +178,11 @@ def _cpu_to_v2(v1: Document, v2: Document) -> None:
 
 def _dependencies_to_v1(v2: Document, v1: Document) -> None:
     waits = {c.get("name", ""): c["dependsOn"] for c in v2.get("containers", ()) if c.get("dependsOn")}
-    put(v1, _note(f"{RUN}container-dependencies"), JSON.to_v1(waits) if waits else None)
+    put(v1, note("container-dependencies"), JSON.to_v1(waits) if waits else None)
 
 
 def _dependencies_to_v2(v1: Document, v2: Document) -> None:
-    waits = JSON.to_v2(dig(v1, _note(f"{RUN}container-dependencies")) or "{}") or {}
+    waits = JSON.to_v2(dig(v1, note("container-dependencies")) or "{}") or {}
     for container in v2.get("containers", ()):
         put(container, ("dependsOn",), waits.get(container.get("name")))
 
@@ -179,7 +195,7 @@ def _cloudsql_to_v1(v2: Document, v1: Document) -> None:
     if not found:
         return
     instances = [name for source in found.values() for name in source.get("instances", ())]
-    put(v1, _note(f"{RUN}cloudsql-instances"), ",".join(instances))
+    put(v1, note("cloudsql-instances"), ",".join(instances))
     spec = v1["spec"]
     spec["volumes"] = [volume for volume in spec["volumes"] if volume["name"] not in found]
     for container in spec["containers"]:
@@ -188,7 +204,7 @@ def _cloudsql_to_v1(v2: Document, v1: Document) -> None:
 
 
 def _cloudsql_to_v2(v1: Document, v2: Document) -> None:
-    instances = dig(v1, _note(f"{RUN}cloudsql-instances"))
+    instances = dig(v1, note("cloudsql-instances"))
     if instances:
         volume = {"name": "cloudsql", "cloudSqlInstance": {"instances": instances.split(",")}}
         v2["volumes"] = [*v2.get("volumes", ()), volume]
@@ -237,32 +253,29 @@ def target_to_v2(v1: Document, *, resolved: bool = False) -> Document:
 
 
 SERVICE: Final[Table] = (
-    Row(("labels",), ("metadata", "labels"), USERS),
-    Row(("annotations",), ("metadata", "annotations"), USERS),
-    Row(("client",), _note(f"{RUN}client-name"), SAME),
-    Row(("clientVersion",), _note(f"{RUN}client-version"), SAME),
-    Row(("description",), _note(f"{RUN}description"), SAME),
-    Row(("ingress",), _note(f"{RUN}ingress"), INGRESS),
-    Row(("launchStage",), _note(f"{RUN}launch-stage"), LAUNCH_STAGE),
-    Row(("scaling", "minInstanceCount"), _note(f"{RUN}minScale"), NUMBER),
-    Row(("scaling", "maxInstanceCount"), _note(f"{RUN}maxScale"), NUMBER),
-    Row(("scaling", "scalingMode"), _note(f"{RUN}scalingMode"), SCALING_MODE),
-    Row(("scaling", "manualInstanceCount"), _note(f"{RUN}manualInstanceCount"), NUMBER),
-    Row(("invokerIamDisabled",), _note(f"{RUN}invoker-iam-disabled"), FLAG),
-    Row(("defaultUriDisabled",), _note(f"{RUN}default-url-disabled"), FLAG),
-    Row(("customAudiences",), _note(f"{RUN}custom-audiences"), JSON),
+    *LABELLED,
+    Row(("description",), note("description"), SAME),
+    Row(("ingress",), note("ingress"), INGRESS),
+    *CLIENT,
+    Row(("scaling", "minInstanceCount"), note("minScale"), NUMBER),
+    Row(("scaling", "maxInstanceCount"), note("maxScale"), NUMBER),
+    Row(("scaling", "scalingMode"), note("scalingMode"), SCALING_MODE),
+    Row(("scaling", "manualInstanceCount"), note("manualInstanceCount"), NUMBER),
+    Row(("invokerIamDisabled",), note("invoker-iam-disabled"), FLAG),
+    Row(("defaultUriDisabled",), note("default-url-disabled"), FLAG),
+    Row(("customAudiences",), note("custom-audiences"), JSON),
     Row(("template",), ("spec", "template"), Codec(template_to_v1, template_to_v2)),
     Row(("traffic",), ("spec", "traffic"), each(Codec(target_to_v1, target_to_v2))),
 )
 _SHOWN: Final[Table] = (
-    Row(("lastModifier",), _note("serving.knative.dev/lastModifier"), SAME),
+    Row(("lastModifier",), ("metadata", "annotations", "serving.knative.dev/lastModifier"), SAME),
     Row(
         ("trafficStatuses",),
         ("status", "traffic"),
         each(Codec(SAME.to_v1, partial(target_to_v2, resolved=True))),
     ),
     Row(("uri",), ("status", "url"), SAME),
-    Row(("urls",), _note(f"{RUN}urls"), JSON),
+    Row(("urls",), note("urls"), JSON),
 )
 """What only the server says."""
 _CROSSING_NOTES: Final = (
