@@ -11,7 +11,8 @@ Kubernetes and Knative: `kubernetes` has the verbs. Reading goes through `listop
 `deleting`; `jobs` has what is done with Jobs besides. `tables` shows answers as kubectl prints them,
 `reviews` says who one is, and `discovery` and `openapi` describe the API itself.
 
-minirun.dev: `images` builds and lists images, `logs` gives stored log entries (and a pod's log).
+minirun.dev: `images` builds and lists what `image_keeper` keeps, `logs` gives stored log entries (and a pod's
+log). `operator_settings` comes before any client: the ConfigMaps of `knative-serving` as operators set them.
 
 Cloud Run: `managed` is Cloud Run's rules over the verbs above, in v1's shapes. `cloudrun` is the v1 front.
 `cloudrun_v2` has the methods of v2 over request messages, which `rest_v2` makes of HTTP requests and `rpc` of
