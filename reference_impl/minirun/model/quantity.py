@@ -34,11 +34,6 @@ def parse_quantity(text: Quantity) -> Fraction:
     return number * Fraction(10) ** power
 
 
-def cpu_milli(text: Quantity) -> int:
-    """Thousandths of a CPU."""
-    return math.ceil(parse_quantity(text) * 1000)
-
-
 def whole(text: Quantity) -> int:
     """Bytes of memory, or a number of devices."""
     return math.ceil(parse_quantity(text))

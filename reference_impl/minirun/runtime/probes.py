@@ -83,12 +83,17 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
+async def _read_frame(reader: asyncio.StreamReader) -> tuple[int, int, int, bytes]:
+    """The next frame: its kind, flags, stream and payload."""
+    head = await reader.readexactly(9)
+    payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
+    return head[3], head[4], int.from_bytes(head[5:], "big"), payload
+
+
 async def read_grpc(reader: asyncio.StreamReader) -> ProbeResult:
     """Reads frames up to the HealthCheckResponse (DATA) or the end of the stream."""
     while True:
-        head = await reader.readexactly(9)
-        payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
-        kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+        kind, flags, stream, payload = await _read_frame(reader)
         if stream == 1 and kind == 0 and payload:
             ok = payload == _SERVING
             return ProbeResult(ok, detail="gRPC health: SERVING" if ok else "gRPC health: not SERVING")
@@ -100,9 +105,7 @@ async def read_h2c(reader: asyncio.StreamReader) -> ProbeResult:
     """Reads frames up to the head of the answer and judges its status."""
     decoder = Decoder()
     while True:
-        head = await reader.readexactly(9)
-        payload = await reader.readexactly(int.from_bytes(head[:3], "big"))
-        kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
+        kind, flags, stream, payload = await _read_frame(reader)
         if stream == 1 and kind == 1 and not flags & ~(_END_STREAM | _END_HEADERS):
             try:
                 fields = dict(decoder.decode(payload, raw=True))
