@@ -134,6 +134,10 @@ def test_a_cancelled_execution_ends_its_processes(platform: Platform) -> None:
     make_job(platform, "long", {"env": {"SLEEP_MS": "60000"}}, taskCount=2)
     name = start(platform, "long")
     platform.wait_until(lambda: status(platform, name).get("runningCount") == 2, what="two tasks to run")
+    platform.wait_until(  # from then on it hears SIGTERM
+        lambda: sum("begins" in entry["message"] for entry in log_of(platform, name)) == 2,
+        what="both apps to begin",
+    )
     answered = platform.api.post(f"{RUN}/executions/{name}:cancel", json={})
     assert answered.status_code == 200, answered.text
     assert answered.json()["metadata"]["name"] == name
