@@ -142,13 +142,9 @@ def grafted(good: Any, made: Any, rng: random.Random) -> Any:
         return made
     name = rng.choice(sorted(made))
     good = dict(good) if isinstance(good, dict) else {}
-    if (
-        isinstance(made[name], list)
-        and isinstance(good.get(name), list)
-        and made[name]
-        and rng.random() < 0.9
-    ):
-        return good | {name: [grafted(good[name][0], made[name][0], rng), *made[name][1:]]}
+    here, there = made[name], good.get(name)
+    if isinstance(here, list) and isinstance(there, list) and here and there:
+        return good | {name: [grafted(there[0], here[0], rng), *here[1:]]}
     return good | {name: grafted(good.get(name, {}), made[name], rng)}
 
 
