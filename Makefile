@@ -29,7 +29,7 @@ demo: $(VENV)/.core     ## the main job in under a minute: a Service goes 0 → 
 	@$(BIN)/minirun demo
 
 test: $(VENV)/.dev      ## all tests that fit in five minutes
-	@$(BIN)/python -m pytest -m 'not soak' -n 2
+	@$(BIN)/python -m pytest -m 'not soak' -n 2 --dist loadfile
 
 check: $(VENV)/.dev     ## format, lint, types, layers, and the line budget
 	@$(BIN)/ruff format --check reference_impl .ci
