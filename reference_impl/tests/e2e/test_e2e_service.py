@@ -257,3 +257,23 @@ def test_a_service_made_over_the_bare_api_is_served(platform: Platform) -> None:
     )
     assert platform.get("bare").status_code == 200
     assert platform.get("bare.default.svc.cluster.local").status_code == 200
+
+
+def test_what_a_service_is_made_of_comes_back_when_somebody_deletes_it(platform: Platform) -> None:
+    platform.minirun("deploy", "hello", "--image", "hello")
+    for address in (
+        "/apis/apps/v1/namespaces/default/deployments",
+        "/apis/autoscaling.internal.knative.dev/v1alpha1/namespaces/default/podautoscalers",
+        "/apis/networking.internal.knative.dev/v1alpha1/namespaces/default/serverlessservices",
+        "/apis/networking.internal.knative.dev/v1alpha1/namespaces/default/ingresses",
+    ):
+        (there,) = (each["metadata"] for each in platform.api.get(address).json()["items"])
+        place = f"{address}/{there['name']}"
+        assert platform.api.delete(place).status_code == 200
+
+        def is_new(place: str = place, uid: str = there["uid"]) -> bool:
+            found = platform.api.get(place)
+            return found.status_code == 200 and found.json()["metadata"]["uid"] != uid
+
+        platform.wait_until(is_new, what=f"a new {place}")
+        assert platform.get("hello").status_code == 200
