@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,20 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running(data_dir: Path, *more: str) -> Iterator["Platform"]:
+    """A platform on a new data directory, started with `more` and ended whatever happens."""
+    data_dir.mkdir(parents=True)
+    platform = Platform(data_dir)
+    platform.start(*more)
+    try:
+        yield platform
+    finally:
+        platform.stop()
+        platform.api.close()
+        platform.web.close()
 
 
 class Platform:

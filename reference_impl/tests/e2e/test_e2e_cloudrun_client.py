@@ -15,7 +15,7 @@ from google.api_core.exceptions import (
     NotFound,
 )
 from google.auth.credentials import AnonymousCredentials
-from liveplatform import Platform, free_port
+from liveplatform import Platform, free_port, running
 
 with warnings.catch_warnings():  # of the client's own generated code
     warnings.simplefilter("ignore")
@@ -37,14 +37,8 @@ def grpc_port() -> int:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, grpc_port: int) -> Iterator[Platform]:
-    data_dir = tmp_path_factory.mktemp("client") / "data"
-    data_dir.mkdir()
-    platform = Platform(data_dir)
-    platform.start("--grpc", f"127.0.0.1:{grpc_port}")
-    yield platform
-    platform.stop()
-    platform.api.close()
-    platform.web.close()
+    with running(tmp_path_factory.mktemp("client") / "data", "--grpc", f"127.0.0.1:{grpc_port}") as platform:
+        yield platform
 
 
 class Clients:

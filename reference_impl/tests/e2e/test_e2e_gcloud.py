@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from liveplatform import Platform, conditions
+from liveplatform import Platform, conditions, running
 
 pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 
@@ -71,14 +71,8 @@ class Gcloud:
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    data_dir = tmp_path_factory.mktemp("gcloud") / "data"
-    data_dir.mkdir()
-    platform = Platform(data_dir)
-    platform.start()
-    yield platform
-    platform.stop()
-    platform.api.close()
-    platform.web.close()
+    with running(tmp_path_factory.mktemp("gcloud") / "data") as platform:
+        yield platform
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 
 import grpc
 import pytest
-from liveplatform import SERVING, Platform, manifest
+from liveplatform import SERVING, Platform, manifest, running
 
 import minirun
 
@@ -16,11 +16,7 @@ SAMPLE = Path(minirun.__file__).parent / "samples" / "grpc"
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A platform on which the sample is deployed, with one request at a time."""
-    data_dir = tmp_path_factory.mktemp("grpc") / "data"
-    data_dir.mkdir()
-    platform = Platform(data_dir)
-    platform.start()
-    try:
+    with running(tmp_path_factory.mktemp("grpc") / "data") as platform:
         built = platform.minirun("build", str(SAMPLE), "-t", "grpc", check=False)
         if built.returncode and "pip" in built.stderr:
             pytest.skip(f"grpcio can't be installed into an image here: {built.stderr[-200:]}")
@@ -31,10 +27,6 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
         spec["containers"][0] |= {"readinessProbe": {"grpc": {"port": 8080}}}
         platform.api.post(f"{SERVING}/services", json=service).raise_for_status()
         yield platform
-    finally:
-        platform.stop()
-        platform.api.close()
-        platform.web.close()
 
 
 @pytest.fixture(scope="module")

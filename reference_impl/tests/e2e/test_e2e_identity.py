@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from liveplatform import Platform, free_port
+from liveplatform import Platform, free_port, running
 
 GCLOUD = pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not installed")
 SERVICES = "/apis/serving.knative.dev/v1/namespaces/demo/services"
@@ -62,12 +62,8 @@ HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
 class Cloud:
     """A platform as a project's owner sees it; the API has TLS on `tls`."""
 
-    def __init__(self, platform: Platform) -> None:
-        self.platform = platform
-        self.tls = f"127.0.0.1:{free_port()}"
-
-    def start(self) -> None:
-        self.platform.start("--tls", self.tls)
+    def __init__(self, platform: Platform, tls: str) -> None:
+        self.platform, self.tls = platform, tls
 
     def deploy(self, name: str, **annotations: str) -> str:
         """Makes a Service of the mirror, and returns its URL when it is ready."""
@@ -108,18 +104,13 @@ class Cloud:
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     folder = tmp_path_factory.mktemp("identity")
-    (folder / "data").mkdir()
     (folder / "mirror").mkdir()
     (folder / "mirror" / "main.py").write_text(MIRROR)
     (folder / "mirror" / "Procfile").write_text("web: python main.py\n")
-    platform = Platform(folder / "data")
-    cloud = Cloud(platform)
-    cloud.start()
-    platform.minirun("build", str(folder / "mirror"), "-t", "mirror")
-    yield cloud
-    platform.stop()
-    platform.api.close()
-    platform.web.close()
+    tls = f"127.0.0.1:{free_port()}"
+    with running(folder / "data", "--tls", tls) as platform:
+        platform.minirun("build", str(folder / "mirror"), "-t", "mirror")
+        yield Cloud(platform, tls)
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +223,7 @@ def test_an_instance_calls_a_private_service_with_the_token_of_its_account(
 def test_tokens_and_policies_outlive_the_platform(cloud: Cloud, private: str) -> None:
     token = cloud.token(private)
     cloud.platform.stop()
-    cloud.start()
+    cloud.platform.start("--tls", cloud.tls)
     assert cloud.get(private, token).status_code == 200
     assert cloud.get(private, cloud.token(private, "other@b.c")).status_code == 403
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from liveplatform import Platform
+from liveplatform import Platform, running
 
 RUN = "/apis/run.googleapis.com/v1/namespaces/default"
 
@@ -13,13 +13,8 @@ RUN = "/apis/run.googleapis.com/v1/namespaces/default"
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """One platform for all of these."""
-    data_dir = tmp_path_factory.mktemp("jobs") / "data"
-    data_dir.mkdir()
-    platform = Platform(data_dir)
-    platform.start()
-    yield platform
-    platform.stop()
-    platform.api.close()
+    with running(tmp_path_factory.mktemp("jobs") / "data") as platform:
+        yield platform
 
 
 def make_job(

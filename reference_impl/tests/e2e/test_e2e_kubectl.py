@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from kubectlclient import Kubectl, kubectls
-from liveplatform import Platform
+from liveplatform import Platform, running
 
 PROGRAMS = kubectls()
 VERSIONS = sorted(PROGRAMS, key=lambda version: [int(n) for n in re.findall(r"\d+", version)])
@@ -17,14 +17,8 @@ pytestmark = pytest.mark.skipif(not PROGRAMS, reason="kubectl is not installed")
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    data_dir = tmp_path_factory.mktemp("kubectl") / "data"
-    data_dir.mkdir()
-    platform = Platform(data_dir)
-    platform.start()
-    yield platform
-    platform.stop()
-    platform.api.close()
-    platform.web.close()
+    with running(tmp_path_factory.mktemp("kubectl") / "data") as platform:
+        yield platform
 
 
 @pytest.fixture(

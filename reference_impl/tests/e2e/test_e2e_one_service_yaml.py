@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from liveplatform import Platform
+from liveplatform import Platform, running
 
 import minirun
 
@@ -76,19 +76,14 @@ class Desk:
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder = tmp_path_factory.mktemp("one service")
-    (folder / "data").mkdir()
-    platform = Platform(folder / "data")
-    platform.start()
-    namespace = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": NAMESPACE, "labels": {"minirun.dev/profile": "cloudrun"}},
-    }
-    platform.api.post("/api/v1/namespaces", json=namespace).raise_for_status()
-    yield Desk(platform, folder / "home")
-    platform.stop()
-    platform.api.close()
-    platform.web.close()
+    with running(folder / "data") as platform:
+        namespace = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": NAMESPACE, "labels": {"minirun.dev/profile": "cloudrun"}},
+        }
+        platform.api.post("/api/v1/namespaces", json=namespace).raise_for_status()
+        yield Desk(platform, folder / "home")
 
 
 def declared(service: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from liveplatform import Platform, conditions, manifest
+from liveplatform import Platform, conditions, manifest, running
 
 kubernetes = pytest.importorskip("kubernetes", reason="the kubernetes client is not installed")
 
@@ -13,14 +13,8 @@ KNATIVE = ("serving.knative.dev", "v1", "default", "services")
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    data_dir = tmp_path_factory.mktemp("python-client") / "data"
-    data_dir.mkdir()
-    platform = Platform(data_dir)
-    platform.start()
-    yield platform
-    platform.stop()
-    platform.api.close()
-    platform.web.close()
+    with running(tmp_path_factory.mktemp("python-client") / "data") as platform:
+        yield platform
 
 
 @pytest.fixture(scope="module")
