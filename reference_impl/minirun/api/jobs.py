@@ -12,10 +12,10 @@ from typing import Final, NamedTuple
 from minirun.api.admission import refusal
 from minirun.api.bodies import convert
 from minirun.api.status import StatusError
-from minirun.api.writing import SUFFIX_LETTERS
 from minirun.control.job import make_execution
 from minirun.model.labels import CANCELLED_ANNOTATION
 from minirun.model.meta import Part, Resource, replace, with_meta
+from minirun.model.names import random_suffix
 from minirun.model.resources import Container, EnvVar, Execution, ExecutionSpec, Job
 from minirun.model.validation import Rules, validate
 from minirun.store.store import Store
@@ -86,7 +86,7 @@ def run(call: Call, job: Resource) -> Resource:
     changed = replace(job, spec=replace(job.spec, template=replace(job.spec.template, spec=spec)))
     if errors := validate(changed, None, Rules()):
         raise refusal(errors)
-    suffix = "".join(call.rng.choices(SUFFIX_LETTERS, k=5))
+    suffix = random_suffix(call.rng)
     execution = make_execution(job, suffix, call.caller, spec)
     return call.store.create(execution, dry_run=call.dry_run)
 

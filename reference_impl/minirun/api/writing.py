@@ -52,10 +52,10 @@ from minirun.model.managedfields import (
     write_owners,
 )
 from minirun.model.meta import ManagedFieldsEntry, Resource, rfc3339, with_meta
+from minirun.model.names import random_suffix
 from minirun.store.errors import AlreadyExistsError, ConflictError
 from minirun.store.store import Store
 
-SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by accident
 NAME_PREFIX_MAX: Final = 58
 MANAGER_MAX: Final = 128
 KUBECTL: Final = "kubectl"  # what it calls itself when it applies on the server
@@ -177,7 +177,7 @@ class Writing:
         )
         new = self._owned(write, new)
         if old is None and not new.metadata.name:
-            suffix = "".join(self._rng.choices(SUFFIX_LETTERS, k=5))
+            suffix = random_suffix(self._rng)
             new = with_meta(new, name=new.metadata.generate_name[:NAME_PREFIX_MAX] + suffix)
         try:
             store = self._store.create if old is None else self._store.update

@@ -13,11 +13,11 @@ from minirun.control.context import Context
 from minirun.control.endpoints import is_ready
 from minirun.model.conditions import FALSE, TRUE
 from minirun.model.meta import Condition, replace
+from minirun.model.names import random_suffix
 from minirun.model.resources import Deployment, DeploymentStatus, Pod, PodStatus
 from minirun.store.store import edit
 
 DRAIN_FINALIZER = "minirun.dev/drain"
-_NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes': no vowels, so no words
 
 
 class Plan(NamedTuple):
@@ -56,7 +56,7 @@ def _age(pod: Pod) -> tuple[str, int]:
 def make_pod(deployment: Deployment, rng: Random) -> Pod:
     """A new Pod of a Deployment."""
     template = deployment.spec.template
-    suffix = "".join(rng.choices(_NAME_ALPHABET, k=10))
+    suffix = random_suffix(rng, 10)
     return Pod(
         metadata=replace(
             template.metadata,

@@ -5,10 +5,18 @@ Source: apimachinery pkg/util/validation and pkg/api/validation.
 
 import re
 from collections.abc import Iterator
+from random import Random
 from typing import Final, NamedTuple
 
 from minirun.model.meta import ObjectMeta, Resource
 from minirun.model.resources import CoreService, Kind, Namespace
+
+_SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes': no vowels, so no words
+
+
+def random_suffix(rng: Random, length: int = 5) -> str:
+    """Letters and digits that make a generated name unique."""
+    return "".join(rng.choices(_SUFFIX_LETTERS, k=length))
 
 
 class Rule(NamedTuple):
