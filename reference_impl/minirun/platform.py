@@ -402,7 +402,7 @@ async def _serve_grpc(api: API, options: PlatformOptions) -> Callable[[], Awaita
         from minirun.api.rpc import serve_grpc
     except ImportError as error:
         raise ValueError(f"--grpc needs the extra gcp ({error}): pip install '.[gcp]'") from None
-    return await serve_grpc(api.cloud_run, api.iam, options.grpc, options.token or "")
+    return await serve_grpc(api.cloud_run, api.iam, options.grpc, api.credentials)
 
 
 def _log_of(logs: LogStore) -> Callable[[InstanceSpec], Log]:

@@ -82,7 +82,7 @@ def admit(
         return Admitted(replace(kept, **{target.subresource: status}), warnings)
     if old is not None and hasattr(old, "status"):
         new = replace(new, status=old.status)
-    return Admitted(_checked(store, kind, new, old, unknown, user), warnings)
+    return Admitted(_checked(store, target, new, old, unknown, user), warnings)
 
 
 def ensure_open(store: Store, target: Target) -> None:
@@ -90,11 +90,15 @@ def ensure_open(store: Store, target: Target) -> None:
     namespace = target.namespace
     if not target.kind.namespaced:
         return
-    found = store.find(Namespace, "", namespace or "")
+    found = _namespace_of(store, target)
     if found is None:
         raise not_found(KIND_OF[Namespace], namespace or "")
     if found.metadata.deletion_timestamp:
         raise terminating(target.kind, target.name, namespace or "")
+
+
+def _namespace_of(store: Store, target: Target) -> Namespace | None:
+    return store.find(Namespace, "", target.namespace or "") or target.opens
 
 
 def _placed(new: Resource, namespace: str, name: str) -> Resource:
@@ -114,7 +118,7 @@ def _placed(new: Resource, namespace: str, name: str) -> Resource:
 
 
 def _checked(
-    store: Store, kind: Kind, new: Resource, old: Resource | None, unknown: list[UnknownField], user: str
+    store: Store, target: Target, new: Resource, old: Resource | None, unknown: list[UnknownField], user: str
 ) -> Resource:
     """The object with its defaults, when no rule is against it."""
 
@@ -122,11 +126,11 @@ def _checked(
         found = store.find(ConfigMap, SYSTEM_NAMESPACE, name)
         return found.data if found else {}
 
-    profile = profile_of(store.find(Namespace, "", new.metadata.namespace))
+    profile = profile_of(_namespace_of(store, target))
     settings = profile.defaults_settings(DefaultsSettings.parse(config("config-defaults")))
-    new = set_defaults(_completed(new, profile), old, settings, user)
-    if wrong := [*check_metadata(kind, new.metadata), *check_core(new, old)]:
-        raise invalid(kind, new.metadata.name, wrong)
+    new = set_defaults(_completed(new, profile), old, settings, user, profile.signs_metadata)
+    if wrong := [*check_metadata(target.kind, new.metadata), *check_core(new, old)]:
+        raise invalid(target.kind, new.metadata.name, wrong)
     autoscaler = AutoscalerSettings.from_config_map(config("config-autoscaler"))
     features = FeaturesSettings.parse(config("config-features"))
     pod_fields = features.pod_fields | profile.pod_fields
@@ -136,6 +140,7 @@ def _checked(
         pod_fields,
         check_template=profile.check,
         email_accounts=profile.email_accounts,
+        signs_metadata=profile.signs_metadata,
     )
     if errors := validate(new, old, rules, unknown):
         raise refusal(errors)

@@ -23,7 +23,7 @@ from minirun.api import openapi
 from minirun.api.bodies import read_document
 from minirun.api.cloudrun_v2 import CloudRunV2
 from minirun.api.discovery import Discovery
-from minirun.api.guard import Guard
+from minirun.api.guard import Credentials, Guard
 from minirun.api.hosts import google_hosts, origin_form
 from minirun.api.iam import IAM
 from minirun.api.images import Images, ImagesAPI
@@ -65,7 +65,8 @@ class API:
 
     Args:
         backend: what is behind it.
-        token, hosts: as `Guard` has them.
+        token: as `Credentials` has it.
+        hosts: as `Guard` has them.
     """
 
     def __init__(self, backend: Backend, *, token: str = "", hosts: Collection[str] = ()) -> None:
@@ -78,6 +79,7 @@ class API:
         self.cloud_run = CloudRunV2(managed, backend.clock, backend.rng)
         keyring = Keyring(backend.store, backend.clock)
         tokens = TokensAPI(keyring)
+        self.credentials = Credentials(token, keyring.caller)
         self.iam = IAM(backend.store)
         routes = google_hosts(managed, self.cloud_run, backend.logs, self.iam, tokens)
         routes += tokens.routes
@@ -104,7 +106,7 @@ class API:
             Route("/{path:path}", self._resource, methods=METHODS),
         ]
         app = Starlette(routes=routes, exception_handlers={StatusError: _refused, RecursionError: _too_deep})
-        self.app: ASGIApp = Guard(origin_form(app), token, hosts, keyring.caller)
+        self.app: ASGIApp = Guard(origin_form(app), self.credentials, hosts)
 
     def close(self) -> None:
         """Ends open watches; the server calls it when it stops."""

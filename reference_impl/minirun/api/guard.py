@@ -9,6 +9,7 @@ headers.
 import hmac
 import ipaddress
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -32,44 +33,56 @@ JSON_TYPES = (
 )
 
 
+class Credentials(NamedTuple):
+    """What callers may show.
+
+    `token` is the bearer token that everybody must show who shows none of the owner's own; empty where only
+    this machine can reach the API. `owner_of` says whose a token of our own issuer is, or None.
+    """
+
+    token: str = ""
+    owner_of: Callable[[str], str | None] = lambda token: None
+
+    def caller(self, authorization: str) -> str | None:
+        """Who shows an Authorization header, as far as it says; None is nobody in particular."""
+        shown = bearer(authorization)
+        return self.owner_of(shown) if shown.count(".") == 2 else None
+
+    def refusal(self, authorization: str, caller: str | None) -> StatusError | None:
+        """Why such a caller is refused, or None."""
+        shown = bearer(authorization).encode()
+        if not self.token or caller == OWNER or hmac.compare_digest(shown, self.token.encode()):
+            return None
+        return StatusError(401, "Unauthorized: send Authorization: Bearer TOKEN")
+
+
 class Guard:
     """ASGI middleware with the checks.
 
     Args:
-        app: what is guarded.
-        token: the bearer token that every request must show, unless it shows one of the owner's own; empty
-            where the API binds loopback only.
+        app: what is guarded; it finds the caller in the scope.
+        credentials: what callers must show.
         hosts: names of this server besides loopback names and `*.googleapis.com`.
-        caller: whose a bearer token of our own issuer is, or None; what is behind finds it in the scope.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        token: str = "",
-        hosts: Collection[str] = (),
-        caller: Callable[[str], str | None] = lambda token: None,
-    ) -> None:
-        self._app = app
-        self._caller = caller
-        self._token = token.encode()
+    def __init__(self, app: ASGIApp, credentials: Credentials, hosts: Collection[str] = ()) -> None:
+        self._app, self._credentials = app, credentials
         self._hosts = frozenset(host.lower() for host in hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers = Headers(scope=scope)
-        shown = bearer(headers.get("authorization", ""))
-        if shown.count(".") == 2 and (caller := self._caller(shown)) is not None:
+        if (caller := self._credentials.caller(headers.get("authorization", ""))) is not None:
             scope[CALLER] = caller
-        refusal = self._refusal(scope, headers, shown)
+        refusal = self._refusal(scope, headers, caller)
         if refusal is None:
             return await self._app(scope, receive, send)
         in_googles_form = is_google(headers.get("host", "")) or scope["path"].startswith("/v2/")
         answered = refusal_response(refusal) if in_googles_form else refusal.response()
         return await answered(scope, receive, send)
 
-    def _refusal(self, scope: Scope, headers: Headers, shown: str) -> StatusError | None:
+    def _refusal(self, scope: Scope, headers: Headers, caller: str | None) -> StatusError | None:
         """Why a request is refused, or None."""
         host = headers.get("host", "")
         if not self._is_ours(host):
@@ -82,9 +95,8 @@ class Guard:
             )
         if scope["path"] in OPEN:
             return None
-        is_known = scope.get(CALLER) == OWNER or hmac.compare_digest(shown.encode(), self._token)
-        if self._token and not is_known:
-            return StatusError(401, "Unauthorized: send Authorization: Bearer TOKEN")
+        if refusal := self._credentials.refusal(headers.get("authorization", ""), caller):
+            return refusal
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
         if scope["method"] in WRITES and media_type and media_type not in JSON_TYPES:
             return unsupported_media_type(JSON_TYPES)

@@ -81,8 +81,6 @@ class Managed:
     ) -> Document:
         """Creates an object, or replaces the one that `where` has the name of."""
         stored = self.find(where)
-        if not where.name:
-            self.ensure_namespace(where.place)
         accepted = accept(document, where.place, stored)
         self._check(where, accepted, stored)
         return show(await self._call("PUT" if where.name else "POST", where, accepted, caller, dry_run))
@@ -127,7 +125,7 @@ class Managed:
             "headers": [(b"content-type", b"application/json")],
             CALLER: caller,
         }
-        target = Target(where.kind, where.place.namespace, where.name)
+        target = Target(where.kind, where.place.namespace, where.name, opens=_namespace(where.place))
         try:
             response = await self._objects.handle(Request(scope, receive), target)
         except StatusError as error:
@@ -138,8 +136,7 @@ class Managed:
     def ensure_namespace(self, place: Place) -> None:
         """Makes the namespace of a project and region that are used for the first time."""
         if self.store.find(Namespace, "", place.namespace) is None:
-            labels = {PROFILE_LABEL: "cloudrun"}
-            self.store.create(with_meta(Namespace(), name=place.namespace, labels=labels))
+            self.store.create(_namespace(place))
 
     def _check(self, where: Where, document: Document, stored: Resource | None) -> None:
         """What Cloud Run refuses about a Service at once, where Knative stores it and reports a condition."""
@@ -183,6 +180,10 @@ class Managed:
                 f"Revision '{name}' cannot be deleted while it is a traffic target; "
                 "send its traffic elsewhere and remove its tags first."
             )
+
+
+def _namespace(place: Place) -> Namespace:
+    return with_meta(Namespace(), name=place.namespace, labels={PROFILE_LABEL: "cloudrun"})
 
 
 def _name_of(document: Document | None) -> str:

@@ -12,7 +12,7 @@ from starlette.types import Send
 
 from minirun.api.status import StatusError, invalid_options, not_found
 from minirun.model.meta import Resource
-from minirun.model.resources import KINDS, Kind
+from minirun.model.resources import KINDS, Kind, Namespace
 from minirun.store.store import Store
 
 JSON: Final = "application/json"
@@ -27,12 +27,16 @@ _ADDRESS = re.compile(
 
 
 class Target(NamedTuple):
-    """What an address names; `namespace` None is all of them, an empty `name` the whole collection."""
+    """What an address names; `namespace` None is all of them, an empty `name` the whole collection.
+
+    `opens`: the namespace that is made with the first object in it; without, there must be one.
+    """
 
     kind: Kind
     namespace: str | None
     name: str
     subresource: str = ""
+    opens: Namespace | None = None
 
     @property
     def key(self) -> tuple[str, str]:

@@ -5,7 +5,6 @@ extra `gcp` (google-cloud-run, grpcio), is imported only for `minirun up --grpc`
 Counterpart: run.googleapis.com over gRPC.
 """
 
-import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -19,7 +18,9 @@ from google.protobuf.message import Message
 
 from minirun.api.cloudrun_v2 import COLLECTIONS, Asked, CloudRunV2, Collection
 from minirun.api.google import canonical, error_body
+from minirun.api.guard import Credentials
 from minirun.api.iam import IAM
+from minirun.api.managed import DEFAULT_CALLER
 from minirun.api.mapping import Document
 from minirun.api.status import StatusError
 
@@ -28,11 +29,11 @@ _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Method(NamedTuple):
-    """One method: classes of its messages (protobuf's own), and what it does with a request's document."""
+    """One method: classes of its messages (protobuf's own), and what it does with a message of a caller."""
 
     request: type[Message]
     response: type[Message]
-    call: Callable[[Document], Awaitable[Document]]
+    call: Callable[[Document, str], Awaitable[Document]]
 
 
 def methods(api: CloudRunV2, iam: IAM) -> dict[str, Method]:
@@ -49,7 +50,9 @@ def methods(api: CloudRunV2, iam: IAM) -> dict[str, Method]:
         for verb, call_iam in iam.verbs.items():
             request = getattr(iam_policy_pb2, f"{verb}Request")
             response = getattr(iam_policy_pb2, f"{verb}Response", policy_pb2.Policy)
-            found[f"/google.cloud.run.v2.{kind}/{verb}"] = Method(request, response, call_iam)
+            found[f"/google.cloud.run.v2.{kind}/{verb}"] = Method(
+                request, response, partial(_anybody, call_iam)
+            )
     pb, kept = operations_pb2, api.operations
     for rpc, call_kept, answer_type in (
         ("GetOperation", kept.get, pb.Operation),
@@ -57,7 +60,7 @@ def methods(api: CloudRunV2, iam: IAM) -> dict[str, Method]:
         ("WaitOperation", kept.wait, pb.Operation),
         ("DeleteOperation", kept.delete, empty_pb2.Empty),
     ):
-        method = Method(getattr(pb, f"{rpc}Request"), answer_type, call_kept)
+        method = Method(getattr(pb, f"{rpc}Request"), answer_type, partial(_anybody, call_kept))
         found[f"/google.longrunning.Operations/{rpc}"] = method
     return found
 
@@ -68,19 +71,21 @@ def _message(name: str) -> type[Message] | None:
     return wrapper.pb() if wrapper else None
 
 
-async def _ask(call: Callable[[Asked], Awaitable[Document]], row: Collection, message: Document) -> Document:
-    return await call(Asked(row, message))
+async def _ask(
+    call: Callable[[Asked], Awaitable[Document]], row: Collection, message: Document, caller: str
+) -> Document:
+    return await call(Asked(row, message, caller))
+
+
+async def _anybody(call: Callable[[Document], Awaitable[Document]], message: Document, _: str) -> Document:
+    return await call(message)
 
 
 class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no types
-    """Finds methods in the table; others are UNIMPLEMENTED.
+    """Finds methods in the table; others are UNIMPLEMENTED."""
 
-    Args:
-        token: as `Guard` has it.
-    """
-
-    def __init__(self, table: Mapping[str, Method], token: str) -> None:
-        self._table, self._token = table, token
+    def __init__(self, table: Mapping[str, Method], credentials: Credentials) -> None:
+        self._table, self._credentials = table, credentials
 
     def service(self, details: Any) -> object:
         method = self._table.get(details.method)
@@ -89,9 +94,8 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
 
         async def unary(request: Message, context: Any) -> Message:
             try:
-                self._authenticate(context)
-                document = json_format.MessageToDict(request)
-                answered = await method.call(document)
+                caller = self._caller(context)
+                answered = await method.call(json_format.MessageToDict(request), caller)
             except StatusError as error:
                 fields = error_body(error)
                 text = str(fields["message"])
@@ -108,26 +112,29 @@ class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpcio has no ty
             response_serializer=method.response.SerializeToString,
         )
 
-    def _authenticate(self, context: Any) -> None:
+    def _caller(self, context: Any) -> str:
+        """Raises StatusError (401)."""
         shown = dict(context.invocation_metadata()).get("authorization", "")
-        if self._token and not hmac.compare_digest(shown.encode(), f"Bearer {self._token}".encode()):
-            raise StatusError(401, "Unauthorized: send authorization: Bearer TOKEN")
+        caller = self._credentials.caller(shown)
+        if refusal := self._credentials.refusal(shown, caller):
+            raise refusal
+        return caller or DEFAULT_CALLER
 
 
 async def serve_grpc(
-    api: CloudRunV2, iam: IAM, address: str, token: str = ""
+    api: CloudRunV2, iam: IAM, address: str, credentials: Credentials
 ) -> Callable[[], Awaitable[None]]:
     """Serves gRPC in plain text and returns what ends it.
 
     Args:
         address: HOST:PORT.
-        token: what clients must know; empty where only this machine can reach the address.
+        credentials: what callers must show.
 
     Raises:
         OSError: the address can't be listened on.
     """
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((Handler(methods(api, iam), token),))
+    server.add_generic_rpc_handlers((Handler(methods(api, iam), credentials),))
     try:
         server.add_insecure_port(address)
     except RuntimeError as error:

@@ -53,6 +53,7 @@ from minirun.model.managedfields import (
 )
 from minirun.model.meta import ManagedFieldsEntry, Resource, rfc3339, with_meta
 from minirun.model.names import random_suffix
+from minirun.model.resources import Namespace
 from minirun.store.errors import AlreadyExistsError, ConflictError
 from minirun.store.store import Store
 
@@ -180,8 +181,10 @@ class Writing:
             suffix = random_suffix(self._rng)
             new = with_meta(new, name=new.metadata.generate_name[:NAME_PREFIX_MAX] + suffix)
         try:
-            store = self._store.create if old is None else self._store.update
-            stored = store(new, dry_run=is_dry_run(request))
+            store, tried = self._store.create if old is None else self._store.update, is_dry_run(request)
+            if target.opens and not tried and self._store.find(Namespace, *target.opens.key) is None:
+                self._store.create(target.opens)
+            stored = store(new, dry_run=tried)
         except AlreadyExistsError:
             raise already_exists(target.kind, new.metadata.name) from None
         except ConflictError:

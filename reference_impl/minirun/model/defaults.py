@@ -39,7 +39,9 @@ DEFAULT_TASK_TIMEOUT_SECONDS: Final = 600
 USER_CONTAINER: Final = "user-container"
 
 
-def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -> R:
+def set_defaults(
+    new: R, old: R | None, settings: DefaultsSettings, user: str, signs_metadata: bool = False
+) -> R:
     """`new` with defaults filled in.
 
     Args:
@@ -47,6 +49,7 @@ def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -
         old: what is stored under its name; None on create.
         settings: `config-defaults`, as the namespace's profile has it.
         user: who writes, for the annotations creator and lastModifier.
+        signs_metadata: as the namespace's profile has it.
     """
     if isinstance(new, Secret):
         return _default_secret(new)  # type: ignore[return-value]  # of the type that came
@@ -70,10 +73,18 @@ def set_defaults(new: R, old: R | None, settings: DefaultsSettings, user: str) -
     signed = (
         isinstance(new, (Service, Configuration, Route, DomainMapping)) and not new.metadata.owner_references
     )
-    if not signed or (old is not None and getattr(old, "spec", None) == spec):
+    if not signed or _is_same(done, old, signs_metadata):
         return done
     signature = {LAST_MODIFIER: user} if old else {CREATOR: user, LAST_MODIFIER: user}
     return with_meta(done, annotations=new.metadata.annotations | signature)
+
+
+def _is_same(new: Resource, old: Resource | None, signs_metadata: bool) -> bool:
+    """Whether a write changes nothing that its writer signs."""
+    if old is None or getattr(new, "spec", None) != getattr(old, "spec", None):
+        return False
+    now, was = new.metadata, old.metadata
+    return not signs_metadata or (now.labels, now.annotations) == (was.labels, was.annotations)
 
 
 def _default_secret(new: Secret) -> Secret:
@@ -102,12 +113,13 @@ def _default_job(new: Job, old: Resource | None, settings: DefaultsSettings, use
     )
     count = 1 if execution.task_count is None else execution.task_count
     execution = replace(execution, task_count=count, template=replace(execution.template, spec=task))
-    spec = replace(new.spec, template=replace(new.spec.template, spec=execution))
-    signature = {} if isinstance(old, Job) and old.spec == spec else {RUN_LAST_MODIFIER: user}
+    new = replace(new, spec=replace(new.spec, template=replace(new.spec.template, spec=execution)))
     kept = old.metadata.annotations if old else {RUN_CREATOR: user}
     kept = {key: kept[key] for key in (RUN_CREATOR, RUN_LAST_MODIFIER) if key in kept}
-    signed = with_meta(new, annotations=new.metadata.annotations | kept | signature)
-    return replace(signed, spec=spec)
+    new = with_meta(new, annotations=new.metadata.annotations | kept)
+    if _is_same(new, old, signs_metadata=True):
+        return new
+    return with_meta(new, annotations=new.metadata.annotations | {RUN_LAST_MODIFIER: user})
 
 
 def _default_target(target: TrafficTarget) -> TrafficTarget:

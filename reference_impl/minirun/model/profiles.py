@@ -29,8 +29,9 @@ class Profile:
     `run_domains`: Services answer as `NAME-HASH-CODE` under each of these, and the first is in their
     addresses. `email_accounts`: service accounts are e-mail addresses. `logs_requests`: every request has a
     log entry, with its whole URL. `metadata_server`: each instance has one. `secrets_have_versions`: the
-    keys of a Secret are its versions, and `latest` is the highest. `defaults`: the values of
-    `config-defaults` that the profile fixes, by field name. `complete` fills in what a template of a
+    keys of a Secret are its versions, and `latest` is the highest. `signs_metadata`: whoever changes only
+    labels or annotations is the last modifier, too. `defaults`: the values of `config-defaults` that the
+    profile fixes, by field name. `complete` fills in what a template of a
     namespace leaves open, beyond those; `check` gives what is wrong with one, beyond Knative's rules.
     """
 
@@ -43,6 +44,7 @@ class Profile:
     metadata_server: bool = False
     logs_requests: bool = False
     secrets_have_versions: bool = False
+    signs_metadata: bool = False
     defaults: dict[str, int | str | bool] = field(default_factory=dict)
     pod_fields: frozenset[str] = frozenset()
     complete: Callable[[RevisionTemplate, str], RevisionTemplate] = lambda template, namespace: template
@@ -65,6 +67,7 @@ PROFILES: Final = {
         metadata_server=True,
         logs_requests=True,
         secrets_have_versions=True,
+        signs_metadata=True,
         defaults={
             "container_concurrency": 80,
             "container_concurrency_max_limit": 1000,

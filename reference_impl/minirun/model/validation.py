@@ -121,7 +121,7 @@ class Rules:
     `check_annotations` takes annotations and gives (message, keys) of what is wrong with them.
     `pod_fields`: those fields of a pod that may be set although Knative has them switched off.
     `check_template`: what else is wrong with a template. `email_accounts`: service accounts are e-mail
-    addresses.
+    addresses. `signs_metadata`: the last modifier may change without the spec.
     """
 
     settings: DefaultsSettings = field(default_factory=DefaultsSettings)
@@ -129,6 +129,7 @@ class Rules:
     pod_fields: frozenset[str] = frozenset()
     check_template: Callable[[RevisionTemplate], Errors] = lambda _: iter(())
     email_accounts: bool = False
+    signs_metadata: bool = False
 
 
 def validate(
@@ -154,7 +155,7 @@ def _resource(new: Resource, old: Resource | None, rules: Rules) -> Errors:
     if isinstance(new, (Service, Configuration, Route, Revision)):
         yield from _metadata(new)
         if old is not None:
-            yield from _signatures(new, old)
+            yield from _signatures(new, old, rules)
     if isinstance(new, (Service, Configuration)):
         yield from _template(new.spec.template, new.metadata, rules)
         if isinstance(old, (Service, Configuration)):
@@ -217,15 +218,15 @@ def _rollout_duration(text: str, path: str) -> Errors:
         yield FieldError(f"rollout-duration={text} must be positive", (path,))
 
 
-def _signatures(new: Resource, old: Resource) -> Errors:
-    """Who made an object stays; who changed it last changes only with the spec."""
+def _signatures(new: Resource, old: Resource, rules: Rules) -> Errors:
+    """Who made an object stays; who changed it last changes only with what is signed."""
     if new.metadata.owner_references or isinstance(new, Revision):
         return
     was, now = old.metadata.annotations, new.metadata.annotations
     if was.get(CREATOR) != now.get(CREATOR):
         yield FieldError("annotation value is immutable", (f"metadata.annotations.{CREATOR}",))
-    same_spec = getattr(new, "spec", None) == getattr(old, "spec", None)
-    if same_spec and was.get(LAST_MODIFIER) != now.get(LAST_MODIFIER):
+    is_same = not rules.signs_metadata and getattr(new, "spec", None) == getattr(old, "spec", None)
+    if is_same and was.get(LAST_MODIFIER) != now.get(LAST_MODIFIER):
         yield invalid(now.get(LAST_MODIFIER, ""), f"metadata.annotations.{LAST_MODIFIER}")
 
 

@@ -1,18 +1,33 @@
 """Cloud Run's APIs as their clients send requests, against a store that nobody reconciles."""
 
 import base64
+import socket
+import warnings
 from typing import Any
 
+import grpc
 import httpx
 import pytest
 from apiworld import Platform
+from google.api_core.exceptions import Unauthenticated
 
 from minirun.api.app import API
+from minirun.api.keyring import SELF_SIGNED, Keyring
+from minirun.api.managed import DEFAULT_CALLER
+from minirun.identity.account import OWNER
 from minirun.model.clock import SECOND_NS
 from minirun.model.meta import replace, with_meta
-from minirun.model.resources import Revision, Service
+from minirun.model.profiles import PROFILE_LABEL
+from minirun.model.resources import Namespace, Revision, Service
 from minirun.store.store import Store
 from minirun.telemetry.logs import LogEntry
+
+with warnings.catch_warnings():  # of the client's own generated code
+    warnings.simplefilter("ignore")
+    from google.cloud import run_v2
+    from google.cloud.run_v2.services.services.transports import ServicesGrpcAsyncIOTransport
+
+    from minirun.api.rpc import serve_grpc
 
 REGIONAL = "http://us-central1-run.googleapis.com"
 GLOBAL = "http://run.googleapis.com"
@@ -421,3 +436,67 @@ async def test_a_target_in_absolute_form_and_an_unknown_wait_are_answered(client
     assert etag
     policy = (await client.get(f"{V2}/hello:getIamPolicy")).json()
     assert base64.b64decode(policy["etag"])
+
+
+@pytest.mark.parametrize("query", ["", "?dryRun=all"])
+async def test_a_first_create_that_is_refused_or_tried_leaves_no_namespace_behind(
+    client: httpx.AsyncClient, store: Store, query: str
+) -> None:
+    body = v1_service() if query else v1_service(timeoutSeconds=4000)
+    answered = await client.post(V1 + query, json=body)
+    assert answered.status_code == (201 if query else 400)
+    assert store.find(Namespace, "", "demo") is None
+    await post(client, V1, v1_service())
+    assert store.get(Namespace, "", "demo").metadata.labels[PROFILE_LABEL] == "cloudrun"
+
+
+@pytest.mark.parametrize("kind", ["services", "jobs"])
+async def test_whoever_changes_only_a_label_is_the_last_modifier(
+    silent: Platform, client: httpx.AsyncClient, kind: str
+) -> None:
+    body: dict[str, Any] = {"template": {"containers": [{"image": "a"}]}}
+    if kind == "jobs":
+        body = {"template": {"template": body["template"]}}
+    all_of_them = V2.replace("services", kind)
+    await client.post(f"{all_of_them}?{kind[:-1]}Id=hello", json=body)
+    first = (await client.get(f"{all_of_them}/hello")).json()
+    token = Keyring(silent.store, silent.backend.clock).issuer().access_token("ada@example.com")
+    as_ada = {"authorization": f"Bearer {token}"}
+    same = await client.patch(f"{all_of_them}/hello", json=body, headers=as_ada)
+    assert same.json()["metadata"]["lastModifier"] == first["lastModifier"]
+    labelled = await client.patch(f"{all_of_them}/hello", json=body | {"labels": {"a": "b"}}, headers=as_ada)
+    shown = labelled.json()["metadata"]
+    assert (shown["lastModifier"], shown["creator"]) == ("ada@example.com", first["creator"])
+    assert shown["generation"] == first["generation"]
+
+
+async def test_grpc_takes_the_tokens_that_rest_takes_and_signs_with_their_owner(silent: Platform) -> None:
+    api = API(silent.backend, token="secret")
+    keyring = Keyring(silent.store, silent.backend.clock)
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    stop = await serve_grpc(api.cloud_run, api.iam, f"127.0.0.1:{port}", api.credentials)
+    now = silent.backend.clock.unix_ns() // SECOND_NS
+    claims = {"iss": OWNER, "sub": OWNER, "aud": SELF_SIGNED, "iat": now, "exp": now + 60}
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            transport = ServicesGrpcAsyncIOTransport(channel=channel)
+            services = run_v2.ServicesAsyncClient(transport=transport)
+            template = run_v2.RevisionTemplate(containers=[run_v2.Container(image="a")])
+            for name, token, creator in (
+                ("one", "secret", DEFAULT_CALLER),
+                ("two", keyring.issuer().access_token(OWNER), OWNER),
+                ("three", keyring.account.sign(claims), OWNER),
+            ):
+                begun = await services.create_service(
+                    parent=V2.removeprefix("/v2/").removesuffix("/services"),
+                    service=run_v2.Service(template=template),
+                    service_id=name,
+                    metadata=(("authorization", f"Bearer {token}"),),
+                )
+                assert begun.metadata.creator == creator
+            for wrong in ("", "Bearer wrong", f"Bearer {keyring.issuer().access_token('ada@example.com')}"):
+                with pytest.raises(Unauthenticated, match="Authorization: Bearer TOKEN"):
+                    await services.get_service(name="x", metadata=(("authorization", wrong),))
+    finally:
+        await stop()

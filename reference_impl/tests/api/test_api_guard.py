@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from minirun.api.guard import Guard
+from minirun.api.guard import Credentials, Guard
 from minirun.identity.account import OWNER
 
 
@@ -17,7 +17,7 @@ async def reached(request: Request) -> Response:
 
 def client(token: str = "", hosts: tuple[str, ...] = ()) -> httpx.AsyncClient:
     app = Starlette(routes=[Route("/", reached, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])])
-    transport = httpx.ASGITransport(Guard(app, token, hosts))
+    transport = httpx.ASGITransport(Guard(app, Credentials(token), hosts))
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081")
 
 
@@ -113,7 +113,7 @@ async def test_without_the_token_nobody_is_answered(shown: str | None) -> None:
 
 async def test_an_access_token_of_the_owner_opens_as_the_token_does_and_of_nobody_else() -> None:
     callers = {"i.s.d": OWNER, "i.n.s": "instance@b.c"}
-    app = Guard(PlainTextResponse("reached"), "secret", caller=callers.get)
+    app = Guard(PlainTextResponse("reached"), Credentials("secret", callers.get))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081") as http:
         assert (await http.get("/", headers={"authorization": "Bearer i.s.d"})).text == "reached"
@@ -123,7 +123,7 @@ async def test_an_access_token_of_the_owner_opens_as_the_token_does_and_of_nobod
 
 async def test_the_token_endpoint_alone_takes_a_form_and_needs_no_token() -> None:
     form = {"content-type": "application/x-www-form-urlencoded"}
-    app = Guard(PlainTextResponse("reached"), "secret")
+    app = Guard(PlainTextResponse("reached"), Credentials("secret"))
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8081") as http:
         assert (await http.post("/token", headers=form)).text == "reached"
