@@ -6,17 +6,21 @@ has those already, REST (`api/rest_v2.py`) makes them of address, query and body
 `COLLECTIONS` is the table of what there is.
 """
 
+import contextlib
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import accumulate
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from minirun.api.google import violations
 from minirun.api.managed import DEFAULT_CALLER, Managed, Where, readiness, show
-from minirun.api.mapping import Document, dig, is_system
+from minirun.api.mapping import SAME, Document, Row, Table, dig, is_system, path_to_v2
+from minirun.api.mapping_jobs import JOB_TABLE as JOBS
 from minirun.api.mapping_jobs import execution_to_v2, job_to_v1, job_to_v2, run_to_v1, task_to_v2
+from minirun.api.mapping_services import SERVICE as SERVICES
 from minirun.api.mapping_services import etag_of, revision_to_v2, service_to_v1, service_to_v2
 from minirun.api.operations import DELETE, TYPE, Operations
 from minirun.api.resource_names import Name, page_of, parse_name, violation
@@ -36,7 +40,7 @@ class Collection(NamedTuple):
 
     `message` is its type in google.cloud.run.v2; `to_v2` takes a v1 document, its parent's name and how it
     is doing. `label` is, on what is below an object, the label with that object's name. What clients may make
-    has `to_v1`, which takes a v2 document, a name and what is stored.
+    has `to_v1`, which takes a v2 document, a name and what is stored; `table` says where v2 has its fields.
     """
 
     path: str
@@ -45,6 +49,7 @@ class Collection(NamedTuple):
     to_v2: Callable[[Document, str, str], Document]
     label: str = ""
     to_v1: Callable[[Document, str, Document | None], Document] | None = None
+    table: Table = ()
 
     @property
     def plural(self) -> str:
@@ -59,9 +64,9 @@ class Collection(NamedTuple):
 COLLECTIONS: Final = {
     row.path: row
     for row in (
-        Collection("services", KIND_OF[Service], "Service", service_to_v2, SERVICE, service_to_v1),
+        Collection("services", KIND_OF[Service], "Service", service_to_v2, SERVICE, service_to_v1, SERVICES),
         Collection("services/revisions", KIND_OF[Revision], "Revision", revision_to_v2),
-        Collection("jobs", KIND_OF[Job], "Job", job_to_v2, JOB, job_to_v1),
+        Collection("jobs", KIND_OF[Job], "Job", job_to_v2, JOB, job_to_v1, JOBS),
         Collection("jobs/executions", KIND_OF[Execution], "Execution", execution_to_v2, EXECUTION),
         Collection("jobs/executions/tasks", KIND_OF[Task], "Task", task_to_v2),
     )
@@ -165,7 +170,9 @@ class CloudRunV2:
             raise violation(f"{row.field}Id", f"'{name}' is given; it {text}.")
         v1 = _to_v1(row, asked.message.get(row.field, {}), name, None)
         where = Where(place, row.kind)
-        made = await self._managed.write(where, v1, caller=asked.caller, dry_run=asked.tried)
+        named = Row((f"{row.field}Id",), ("metadata", "name"), SAME)
+        with fields_of_v2((*row.table, named)):
+            made = await self._managed.write(where, v1, caller=asked.caller, dry_run=asked.tried)
         return self._begun("create", place, row, made, asked.tried)
 
     async def update(self, asked: Asked) -> Document:
@@ -182,7 +189,8 @@ class CloudRunV2:
         if mask and mask != ["*"]:
             body = masked(self._shown(name, old), body, mask)
         v1 = _to_v1(row, body, name.name, old)
-        made = await self._managed.write(where, v1, caller=asked.caller, dry_run=asked.tried)
+        with fields_of_v2(row.table):
+            made = await self._managed.write(where, v1, caller=asked.caller, dry_run=asked.tried)
         return self._begun("update", name.place, row, made, asked.tried)
 
     async def delete(self, asked: Asked) -> Document:
@@ -206,7 +214,8 @@ class CloudRunV2:
         _check_etag(asked.message, await self._managed.get(where))
         where = where._replace(name=f"{where.name}:{action}")
         document = _converted(run_to_v1, asked.message)
-        made = await self._managed.act(where, document, caller=asked.caller, dry_run=asked.tried)
+        with fields_of_v2(asked.row.table):
+            made = await self._managed.act(where, document, caller=asked.caller, dry_run=asked.tried)
         return self._begun(action, where.place, COLLECTIONS["jobs/executions"], made, asked.tried)
 
     def _begun(self, verb: str, place: Place, row: Collection, made: Document, tried: bool) -> Document:
@@ -215,6 +224,17 @@ class CloudRunV2:
         meta = made["metadata"]
         spec = OperationSpec(verb, row.message, meta["name"], meta["uid"], meta["generation"])
         return self.operations.begin(place, spec)
+
+
+@contextlib.contextmanager
+def fields_of_v2(table: Table) -> Iterator[None]:
+    """Makes refusals of v1 documents name fields as v2 does."""
+    try:
+        yield
+    except StatusError as error:
+        fields = [(path_to_v2(table, each["field"]), each["description"]) for each in violations(error)]
+        reason = str(error.body["reason"])
+        raise StatusError(error.code, str(error), reason=reason, violations=fields) from None
 
 
 def _where(name: Name) -> Where:

@@ -25,10 +25,11 @@ SYSTEM_SPACES: Final = (
 
 
 class Codec(NamedTuple):
-    """How a value is written in v1 and how in v2; None is nothing."""
+    """How a value is written in v1 and how in v2; None is nothing. `table`: of what is inside it."""
 
     to_v1: Callable[[Any], Any]
     to_v2: Callable[[Any], Any]
+    table: tuple["Row", ...] = ()
 
 
 class Row(NamedTuple):
@@ -83,6 +84,17 @@ def to_v2(table: Table, v1: Document) -> Document:
     return v2
 
 
+def path_to_v2(table: Table, path: str) -> str:
+    """Where v2 has what v1 has at a path like `spec.template.spec.containers[0].image`."""
+    found = [(".".join(row.v1), row) for row in table]
+    found = [(v1, row) for v1, row in found if path == v1 or path.startswith((f"{v1}.", f"{v1}["))]
+    if not found:
+        return path
+    v1, row = max(found, key=lambda each: len(each[0]))
+    index, dot, inside = path.removeprefix(v1).partition(".")
+    return ".".join(row.v2) + index + dot + path_to_v2(row.codec.table, inside)
+
+
 # --- how values are written ----------------------------------------------------------------------------
 
 
@@ -97,9 +109,11 @@ def _json(text: str) -> Any:
         return None
 
 
-def _duration_seconds(text: str) -> int | None:
+def _duration_seconds(text: str) -> int:
     number = text.removesuffix("s")
-    return int(float(number)) if number.replace(".", "", 1).isdigit() else None
+    if not number.replace(".", "", 1).isdigit():
+        raise ValueError(f"'{text}' is no duration like 3.5s")
+    return int(float(number))
 
 
 def _whole(text: Any) -> int | None:
@@ -145,7 +159,7 @@ def enum(prefix: str, values: Mapping[int, tuple[str, str]]) -> Codec:
 
 def nested(table: Table) -> Codec:
     """An object with a table of its own."""
-    return Codec(lambda v2: to_v1(table, v2), lambda v1: to_v2(table, v1))
+    return Codec(lambda v2: to_v1(table, v2), lambda v1: to_v2(table, v1), table)
 
 
 def each(codec: Codec) -> Codec:
@@ -153,6 +167,7 @@ def each(codec: Codec) -> Codec:
     return Codec(
         lambda items: [codec.to_v1(item) for item in items],
         lambda items: [codec.to_v2(item) for item in items],
+        codec.table,
     )
 
 

@@ -212,6 +212,13 @@ def _cloudsql_to_v2(v1: Document, v2: Document) -> None:
             container["volumeMounts"] = [*container.get("volumeMounts", ()), _CLOUDSQL]
 
 
+CROSSED: Final[Table] = (
+    Row(("containers", "resources", "cpuIdle"), note("cpu-throttling"), SAME),
+    Row(("containers", "resources", "startupCpuBoost"), note("startup-cpu-boost"), SAME),
+    Row(("containers", "dependsOn"), note("container-dependencies"), SAME),
+    Row(("volumes", "cloudSqlInstance", "instances"), note("cloudsql-instances"), SAME),
+)
+"""What stands for what; how, say these functions."""
 CROSSING: Final = (
     (_cpu_to_v1, _cpu_to_v2),
     (_dependencies_to_v1, _dependencies_to_v2),
@@ -252,6 +259,7 @@ def target_to_v2(v1: Document, *, resolved: bool = False) -> Document:
     return v2
 
 
+TARGET: Final = Codec(target_to_v1, target_to_v2, (Row(("revision",), ("revisionName",), SAME),))
 SERVICE: Final[Table] = (
     *LABELLED,
     Row(("description",), note("description"), SAME),
@@ -264,8 +272,8 @@ SERVICE: Final[Table] = (
     Row(("invokerIamDisabled",), note("invoker-iam-disabled"), FLAG),
     Row(("defaultUriDisabled",), note("default-url-disabled"), FLAG),
     Row(("customAudiences",), note("custom-audiences"), JSON),
-    Row(("template",), ("spec", "template"), Codec(template_to_v1, template_to_v2)),
-    Row(("traffic",), ("spec", "traffic"), each(Codec(target_to_v1, target_to_v2))),
+    Row(("template",), ("spec", "template"), Codec(template_to_v1, template_to_v2, (*TEMPLATE, *CROSSED))),
+    Row(("traffic",), ("spec", "traffic"), each(TARGET)),
 )
 _SHOWN: Final[Table] = (
     Row(("lastModifier",), ("metadata", "annotations", "serving.knative.dev/lastModifier"), SAME),
@@ -278,15 +286,8 @@ _SHOWN: Final[Table] = (
     Row(("urls",), note("urls"), JSON),
 )
 """What only the server says."""
-_CROSSING_NOTES: Final = (
-    "cpu-throttling",
-    "startup-cpu-boost",
-    "container-dependencies",
-    "cloudsql-instances",
-)
 MAPPED_NOTES: Final = frozenset(
-    [row.v1[-1] for row in (*TEMPLATE, *SERVICE) if row.v1[:-1] == ("metadata", "annotations")]
-    + [RUN + name for name in _CROSSING_NOTES]
+    row.v1[-1] for row in (*TEMPLATE, *CROSSED, *SERVICE) if row.v1[:-1] == ("metadata", "annotations")
 )
 """The annotations that v2 has fields for."""
 

@@ -161,6 +161,7 @@ def stored_revision(store: Store, name: str, service: str = "hello") -> None:
         ("DELETE", f"{REVISIONS}/hello-00001", None, 400, "FAILED_PRECONDITION", "traffic"),
         ("POST", f"{V2}?serviceId=Bad_Name", {}, 400, "INVALID_ARGUMENT", "serviceId"),
         ("POST", f"{V2}?serviceId=x", {"template": 3}, 400, "INVALID_ARGUMENT", "wrong type"),
+        ("POST", f"{V2}?serviceId=x", {"template": {"timeout": "x"}}, 400, "INVALID_ARGUMENT", "duration"),
         ("POST", f"{V2}?serviceId=x", {"labels": {f"{RUN}a": "b"}}, 400, "INVALID_ARGUMENT", "system"),
         ("POST", f"{V2}?serviceId=x", {"ingress": 9}, 400, "INVALID_ARGUMENT", "INGRESS_TRAFFIC_ALL"),
         ("POST", V1, {"metadata": 3}, 400, "INVALID_ARGUMENT", "must be objects"),
@@ -226,6 +227,40 @@ async def test_a_refusal_names_the_field(
     (detail,) = error["details"]
     assert detail["@type"] == "type.googleapis.com/google.rpc.BadRequest"
     assert field in [violation["field"] for violation in detail["fieldViolations"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "field"),
+    [
+        ("service", {"timeout": "4000s"}, "template.timeout"),
+        ("service", {"containers": [{"image": ""}]}, "template.containers[0].image"),
+        ("service", {"scaling": {"maxInstanceCount": -1}}, "template.scaling.maxInstanceCount"),
+        ("service", {"serviceAccount": "A B"}, "template.serviceAccount"),
+        ("job", {"maxRetries": 11}, "template.template.maxRetries"),
+        (
+            "job",
+            {"containers": [{"image": "a", "env": [{"name": "K_SERVICE", "value": "a"}]}]},
+            "template.template.containers[0].env[0].name",
+        ),
+    ],
+)
+async def test_a_refusal_by_v2_names_the_field_as_v2_has_it(
+    client: httpx.AsyncClient, kind: str, change: dict[str, Any], field: str
+) -> None:
+    template = {"containers": [{"image": "a"}]} | change
+    body = {"template": template if kind == "service" else {"template": template}}
+    address = V2.replace("services", f"{kind}s")
+    refused = await client.post(f"{address}?{kind}Id=hello", json=body)
+    (detail,) = refused.json()["error"]["details"]
+    assert [violation["field"] for violation in detail["fieldViolations"]] == [field]
+
+
+async def test_what_v2_has_outside_the_object_is_named_as_it_is_there(client: httpx.AsyncClient) -> None:
+    nowhere = [{"type": 2, "revision": "none", "percent": 100}]
+    body = {"template": {"containers": [{"image": "a"}]}, "traffic": nowhere}
+    refused = await client.post(f"{V2}?serviceId={'n' * 50}", json=body)
+    found = refused.json()["error"]["details"][0]["fieldViolations"]
+    assert [violation["field"] for violation in found] == ["traffic[0].revision", "serviceId"]
 
 
 async def test_annotations_say_only_what_cloud_run_knows(client: httpx.AsyncClient) -> None:
