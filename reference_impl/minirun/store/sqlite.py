@@ -1,4 +1,8 @@
-"""The store's file: one SQLite database in WAL mode, one row an object.
+"""The store's file: one SQLite database in WAL mode, one row a write, in the order of their versions.
+
+The file is the history: replayed from its first row it gives the objects as they are, and the last writes
+one by one, for watches that go on after a restart. Up to the horizon, some thousands of writes ago, only
+what is still there is kept. Counterpart: etcd's revisions and its compaction.
 
 A write is one transaction and is in the operating system's hands when it returns, so a SIGKILL of the
 platform loses nothing (`synchronous=NORMAL`); with `full` it is on the disk and a power loss loses nothing
@@ -12,15 +16,32 @@ from pathlib import Path
 
 from minirun.store.errors import StoreUnusableError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x6D72756E  # "mrun": tells our files from other SQLite databases
 CHECKPOINT_PAGES = 4_000
+KEPT = 5_000  # writes of which the file has every one: what a watch can go on from after a restart
+COMPACT_EVERY = 100  # writes
 
 _SCHEMA = """
-CREATE TABLE objects (kind TEXT, namespace TEXT, name TEXT, body BLOB NOT NULL,
-                      PRIMARY KEY (kind, namespace, name)) WITHOUT ROWID;
-CREATE TABLE counter (only INTEGER PRIMARY KEY CHECK (only = 1), resource_version INTEGER NOT NULL);
-INSERT INTO counter VALUES (1, 0);
+CREATE TABLE writes (version INTEGER PRIMARY KEY, replaces INTEGER, gone INTEGER NOT NULL,
+                     kind TEXT NOT NULL, body BLOB NOT NULL);
+CREATE TABLE horizon (only INTEGER PRIMARY KEY CHECK (only = 1), version INTEGER NOT NULL);
+INSERT INTO horizon VALUES (1, 0);
+"""
+_FROM_1 = """
+INSERT INTO writes SELECT json_extract(CAST(body AS TEXT), '$.metadata.resourceVersion'), NULL, 0, kind, body
+                   FROM objects;
+UPDATE horizon SET version = (SELECT resource_version FROM counter);
+DROP TABLE objects;
+DROP TABLE counter;
+"""
+"""From schema 1, which had the objects as they are and the counter."""
+_COMPACT = """
+DELETE FROM writes WHERE version IN (
+    SELECT replaces FROM writes, horizon WHERE writes.version > horizon.version AND writes.version <= :end
+    UNION
+    SELECT writes.version FROM writes, horizon
+    WHERE writes.version > horizon.version AND writes.version <= :end AND gone)
 """
 
 
@@ -49,8 +70,8 @@ class SQLiteLog:
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
             self._db.execute("BEGIN EXCLUSIVE")
             self._db.execute("COMMIT")
-            application, version = (self._pragma(name) for name in ("application_id", "user_version"))
-            tables = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            application, version = self._number("PRAGMA application_id"), self._number("PRAGMA user_version")
+            tables = self._number("SELECT count(*) FROM sqlite_master")
             if tables and application != APPLICATION_ID:
                 raise StoreUnusableError(f"{path} is not a minirun store; name another --data-dir")
             if version > SCHEMA_VERSION:
@@ -63,9 +84,9 @@ class SQLiteLog:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute(f"PRAGMA synchronous={'FULL' if full_sync else 'NORMAL'}")
             self._db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-            if not tables:
+            if version < SCHEMA_VERSION:
                 self._db.executescript(
-                    f"BEGIN; {_SCHEMA} PRAGMA application_id={APPLICATION_ID}; "
+                    f"BEGIN; {_SCHEMA} {_FROM_1 if tables else ''} PRAGMA application_id={APPLICATION_ID}; "
                     f"PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
                 )
         except sqlite3.OperationalError as error:
@@ -77,32 +98,33 @@ class SQLiteLog:
         except sqlite3.DatabaseError as error:
             raise StoreUnusableError(_damaged(path, str(error))) from error
 
-    def _pragma(self, name: str) -> int:
-        return int(self._db.execute(f"PRAGMA {name}").fetchone()[0])
-
-    def load(self) -> Iterator[tuple[str, bytes]]:
-        """(kind, JSON) of every object."""
-        yield from self._db.execute("SELECT kind, body FROM objects")
+    def _number(self, query: str) -> int:
+        return int(self._db.execute(query).fetchone()[0])
 
     @property
-    def resource_version(self) -> int:
-        """The counter after the last write."""
-        return int(self._db.execute("SELECT resource_version FROM counter").fetchone()[0])
+    def horizon(self) -> int:
+        """The version after which every write is kept."""
+        return self._number("SELECT version FROM horizon")
 
-    def put(self, kind: str, namespace: str, name: str, resource_version: int, body: bytes) -> None:
-        """Writes an object and the counter, in one transaction."""
-        insert = "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)"
-        self._write(resource_version, insert, kind, namespace, name, body)
+    def load(self) -> Iterator[tuple[int, bool, str, bytes]]:
+        """(version, whether it is a deletion, kind, JSON) of every write that is kept, in their order."""
+        rows = self._db.execute("SELECT version, gone, kind, body FROM writes ORDER BY version")
+        return ((version, bool(gone), kind, body) for version, gone, kind, body in rows)
 
-    def remove(self, kind: str, namespace: str, name: str, resource_version: int) -> None:
-        """Removes an object and writes the counter, in one transaction."""
-        delete = "DELETE FROM objects WHERE kind=? AND namespace=? AND name=?"
-        self._write(resource_version, delete, kind, namespace, name)
+    def put(self, version: int, kind: str, body: bytes, *, replaces: int | None, gone: bool) -> None:
+        """Adds a write; one transaction.
 
-    def _write(self, resource_version: int, statement: str, *values: str | bytes) -> None:
+        Args:
+            body: the object as JSON; one that is deleted as it was at last.
+            replaces: the version that the object had before; None for a new one.
+            gone: whether the write is a deletion.
+        """
         with self._db:
-            self._db.execute(statement, values)
-            self._db.execute("UPDATE counter SET resource_version=?", (resource_version,))
+            insert = "INSERT INTO writes VALUES (?, ?, ?, ?, ?)"
+            self._db.execute(insert, (version, replaces, gone, kind, body))
+            if version % COMPACT_EVERY == 0 and version > KEPT:
+                self._db.execute(_COMPACT, {"end": version - KEPT})
+                self._db.execute("UPDATE horizon SET version = max(version, ?)", (version - KEPT,))
 
     def close(self) -> None:
         """Folds the journal into the file and lets go of it."""

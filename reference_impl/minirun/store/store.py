@@ -3,8 +3,9 @@
 Everything is in memory as frozen typed objects; each write goes through the log (`SQLiteLog`, or nothing
 for a store that lives in memory only) before anybody sees it. Every write takes the next value of one
 counter, the `resourceVersion`; a write based on an older version of its object is refused. The last events
-are kept, so that a watch can start in the past. All calls are synchronous and belong to the event loop's
-thread: two writers can't interleave inside one call. Counterpart: etcd behind kube-apiserver.
+are kept, and many of them in the log too, so that a watch can start in the past, also in one before a
+restart. All calls are synchronous and belong to the event loop's thread: two writers can't interleave inside
+one call. Counterpart: etcd behind kube-apiserver.
 """
 
 import asyncio
@@ -111,9 +112,19 @@ class Store:
         self._subscribers: list[Callable[[Event], None]] = []
         self.version = 0
         if log is not None:
-            self.version = log.resource_version
-            for kind, body in log.load():
-                self._index(msgspec.json.decode(body, type=TYPE_OF[kind]))
+            self._replay(log)
+
+    def _replay(self, log: SQLiteLog) -> None:
+        """Takes the objects and the history from the log."""
+        self.version = horizon = log.horizon
+        for version, gone, kind, body in log.load():
+            new = msgspec.json.decode(body, type=TYPE_OF[kind])
+            if version <= horizon:
+                self._index(new)
+                continue
+            old = self._objects[kind].get(new.key)
+            type_ = "DELETED" if gone else "ADDED" if old is None else "MODIFIED"
+            self._apply(Event(version, type_, new, old))
 
     # reading
 
@@ -211,7 +222,7 @@ class Store:
         if dry_run:
             return new
         if was.deletion_timestamp and not is_held(new):
-            return self._remove(new, old)
+            return self._put("DELETED", new, old)
         return self._put("MODIFIED", new, old)
 
     def delete(
@@ -241,7 +252,7 @@ class Store:
         else:
             new = with_meta(old, finalizers=[*old.metadata.finalizers, finalizer])
         if not is_held(new):
-            return self._remove(old, old)
+            return self._put("DELETED", old, old)
         if not old.metadata.deletion_timestamp:
             new = with_meta(new, deletion_timestamp=rfc3339(self._clock.unix_ns()))
         return old if new is old else self._put("MODIFIED", new, old)
@@ -259,21 +270,20 @@ class Store:
         version = self.version + 1
         new = with_meta(new, resource_version=str(version))
         if self._log is not None:
-            self._log.put(new.type_name, *new.key, version, msgspec.json.encode(new))
-        if old is not None and old.metadata.owner_references != new.metadata.owner_references:
-            self._unindex(old)
-        self._index(new)
+            replaces = None if old is None else int(old.metadata.resource_version)
+            body = msgspec.json.encode(new)
+            self._log.put(version, new.type_name, body, replaces=replaces, gone=type_ == "DELETED")
         self._publish(Event(version, type_, new, old))
         return new
 
-    def _remove(self, last: R, old: R) -> R:
-        version = self.version + 1
-        last = with_meta(last, resource_version=str(version))
-        if self._log is not None:
-            self._log.remove(last.type_name, *last.key, version)
-        self._unindex(old)
-        self._publish(Event(version, "DELETED", last, old))
-        return last
+    def _apply(self, event: Event) -> None:
+        new, old, gone = event.object, event.old, event.type == "DELETED"
+        if old is not None and (gone or old.metadata.owner_references != new.metadata.owner_references):
+            self._unindex(old)
+        if not gone:
+            self._index(new)
+        self.version = event.version
+        self._history.append(event)
 
     def _index(self, new: Resource) -> None:
         self._objects[new.type_name][new.key] = new
@@ -291,8 +301,7 @@ class Store:
     # watching
 
     def _publish(self, event: Event) -> None:
-        self.version = event.version
-        self._history.append(event)
+        self._apply(event)
         for subscriber in self._subscribers:
             subscriber(event)
         for watch in self._watches:

@@ -1,7 +1,10 @@
 """The `kubernetes` Python client, unmodified, against a real platform."""
 
-from collections.abc import Iterator
+import json
+import signal
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from liveplatform import Platform, conditions, manifest, running
@@ -78,3 +81,50 @@ def test_the_dynamic_client_finds_kinds_by_discovery(client: "kubernetes.client.
     services = dynamic.resources.get(api_version="serving.knative.dev/v1", kind="Service")
     assert services.name == "services"
     assert services.get(namespace="default").items == []
+
+
+def changes(lines: Iterable[dict[str, Any]]) -> list[tuple[str, str, dict[str, str]]]:
+    return [(e["type"], e["object"]["metadata"]["name"], e["object"].get("data", {})) for e in lines]
+
+
+def test_a_watch_goes_on_after_a_sigkill_with_all_that_happened_since(
+    platform: Platform, client: "kubernetes.client.ApiClient"
+) -> None:
+    where, core = "/api/v1/namespaces/default/configmaps", kubernetes.client.CoreV1Api(client)
+
+    def write(method: str, name: str, **data: str) -> None:
+        path = where if method == "POST" else f"{where}/{name}"
+        body = {"metadata": {"name": name, "labels": {"watched": "yes"}}, "data": data}
+        platform.api.request(method, path, json=body if data else None).raise_for_status()
+
+    write("POST", "changed", n="0")
+    write("POST", "deleted", n="0")
+    version = platform.api.get(where).json()["metadata"]["resourceVersion"]
+    write("PUT", "changed", n="1")
+    write("DELETE", "deleted")
+    write("POST", "made", n="0")
+    platform.stop(signal.SIGKILL)
+    platform.start()
+    write("PUT", "made", n="1")
+    wanted = [("MODIFIED", "changed", {"n": "1"}), ("DELETED", "deleted", {"n": "0"})]
+    wanted += [("ADDED", "made", {"n": "0"}), ("MODIFIED", "made", {"n": "1"})]
+    query = {
+        "labelSelector": "watched=yes",
+        "resourceVersion": version,
+        "watch": "true",
+        "timeoutSeconds": "1",
+    }
+    assert changes(map(json.loads, platform.api.get(where, params=query).text.splitlines())) == wanted
+
+    watch, seen = kubernetes.watch.Watch(), []
+    for event in watch.stream(
+        core.list_namespaced_config_map,
+        "default",
+        label_selector="watched=yes",
+        resource_version=version,
+        timeout_seconds=60,
+    ):
+        seen.append((event["type"], event["object"].metadata.name, event["object"].data))
+        if seen[-1] == wanted[-1]:
+            watch.stop()
+    assert seen == wanted
