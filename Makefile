@@ -32,8 +32,8 @@ test: $(VENV)/.dev      ## all tests that fit in five minutes
 	@$(BIN)/python -m pytest -m 'not soak' -n 2 --dist loadfile
 
 check: $(VENV)/.dev     ## format, lint, types, layers, and the line budget
-	@$(BIN)/ruff format --check reference_impl .ci
-	@$(BIN)/ruff check reference_impl .ci
+	@$(BIN)/ruff format --check reference_impl grader solutions .ci
+	@$(BIN)/ruff check reference_impl grader solutions .ci
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python .ci/budget.py
@@ -45,8 +45,8 @@ bench: $(VENV)/.dev     ## speed and memory, with yardsticks from the same run
 	@$(BIN)/minirun bench
 
 format: $(VENV)/.dev    ## rewrite the code in the house format
-	@$(BIN)/ruff format reference_impl .ci
-	@$(BIN)/ruff check --fix reference_impl .ci
+	@$(BIN)/ruff format reference_impl grader solutions .ci
+	@$(BIN)/ruff check --fix reference_impl grader solutions .ci
 
 clean:          ## away with the environment and the caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build

@@ -4,4 +4,11 @@ A serverless container platform that a person can read in a weekend. Each folder
 `platform.py` is the one place where the rooms are put together.
 """
 
+import os
+
 __version__ = "0.1.0"
+
+if os.environ.get("MINIRUN_OVERLAY"):
+    from minirun.overlay import install
+
+    install()

@@ -1,0 +1,1 @@
+"""The commands of `lab`, by who uses them: learners, authors, instructors."""

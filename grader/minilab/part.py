@@ -1,0 +1,151 @@
+"""A learner's part as a check sees it: plain data in, plain data out, judged on this side.
+
+The part runs elsewhere, behind a `Channel`: in a child process (`child.py`) or in a container. A part that
+dies, hangs or babbles loses the one answer, and the next call finds a fresh one.
+"""
+
+import importlib
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol  # Any: cases and answers are JSON of many shapes
+
+from minilab import wire
+
+CALL_SECONDS = 10.0
+SHOWN_CHARACTERS = 300
+
+
+class ChannelError(Exception):
+    """The other end is gone, silent or not understood; the text says which, as the rest of "it ..."."""
+
+
+class Channel(Protocol):
+    """The two ways to a driver."""
+
+    def ask(self, message: bytes, timeout_seconds: float) -> bytes:
+        """Send one message, head included, and return the body of the next that comes; or ChannelError."""
+        ...
+
+    def close(self) -> None:
+        """End the other side, whatever it does."""
+        ...
+
+
+class CheckFailed(AssertionError):  # noqa: N818 - it is a verdict, not a fault
+    """A check that did not pass.
+
+    called: the drive and what it was given. came, expected: plain words. because: the rule. unwritten: the
+    task's stub that answered, empty if there was none.
+    """
+
+    def __init__(
+        self, called: str, came: str, expected: str = "", because: str = "", unwritten: str = ""
+    ) -> None:
+        super().__init__(f"called {called}; came {came}; expected {expected}; {because}")
+        self.called, self.came, self.expected = called, came, expected
+        self.because, self.unwritten = because, unwritten
+
+
+class Part:
+    """A learner's part.
+
+    Args:
+        lab: `lab05`, whose drives are called.
+        connect: starts a fresh driver and returns the way to it.
+        call_seconds: how long one answer may take.
+    """
+
+    def __init__(self, lab: str, connect: Callable[[], Channel], call_seconds: float = CALL_SECONDS) -> None:
+        self._lab, self._connect, self._call_seconds = lab, connect, call_seconds
+        self._channel: Channel | None = None
+
+    def call(self, drive: str, case: Any, because: str = "") -> Any:
+        """The part's answer, as JSON has it. CheckFailed if there is none."""
+        called = f"{drive}({shorten(case)})"
+        request_id = secrets.token_hex(8)
+        try:
+            if self._channel is None:
+                self._channel = self._connect()
+            request = {"id": request_id, "drive": f"{self._lab}.{drive}", "case": case}
+            answer = wire.decode(self._channel.ask(wire.encode(request), self._call_seconds))
+            if not isinstance(answer, dict) or answer.get("id") != request_id:
+                raise ChannelError("answered something that was not asked")
+        except (ChannelError, wire.WireError) as error:
+            self.close()
+            raise CheckFailed(called, f"no answer: it {error}", "an answer", because) from None
+        if "came" in answer:
+            return answer["came"]
+        if "unwritten" in answer:
+            unwritten = str(answer["unwritten"])
+            raise CheckFailed(called, f"{unwritten} is not written yet", "an answer", because, unwritten)
+        where = [str(frame) for frame in answer.get("where", [])]
+        came = "\n".join([str(answer.get("raised", "nothing")), *where])
+        raise CheckFailed(called, came, "an answer", because)
+
+    def gives(self, drive: str, case: Any, expected: Any, because: str) -> None:
+        """The answer must be `expected`, type for type (1 is not True, nor 1.0)."""
+        came = self.call(drive, case, because)
+        found = difference(came, plain(expected))
+        if found is not None:
+            path, wrong, right = found
+            raise CheckFailed(f"{drive}({_at(case, path)})", f"{path}{wrong}", f"{path}{right}", because)
+
+    def same(self, drive: str, case: Any, because: str) -> None:
+        """The answer must be the reference's."""
+        self.gives(drive, case, reference(self._lab, drive, case), because)
+
+    def close(self) -> None:
+        """End the driver, if there is one."""
+        if self._channel is not None:
+            self._channel.close()
+            self._channel = None
+
+
+def reference(lab: str, drive: str, case: Any) -> Any:
+    """What the reference answers, in this process."""
+    return getattr(importlib.import_module(f"minilab.drives.{lab}"), drive)(plain(case))
+
+
+def plain(value: Any) -> Any:
+    """`value` as it looks behind the wire: tuples are lists there, and all keys are text."""
+    return wire.decode(wire.encode(value)[wire.HEAD_BYTES :])
+
+
+def difference(came: Any, expected: Any, path: str = "") -> tuple[str, str, str] | None:
+    """The first place where two plain values differ: its path, and what is there in each; None if nowhere."""
+    if type(came) is not type(expected):
+        return path, shorten(came), shorten(expected)
+    if isinstance(expected, dict):
+        pairs: Iterator[tuple[str, Any, Any]] = (
+            (
+                f"{path}{key}: " if not path else f"{path.rstrip(': ')}.{key}: ",
+                came.get(key),
+                expected.get(key),
+            )
+            for key in dict.fromkeys([*expected, *came])
+        )
+    elif isinstance(expected, list):
+        if len(came) != len(expected):
+            return path, f"{len(came)} of them: {shorten(came)}", f"{len(expected)}: {shorten(expected)}"
+        both = zip(came, expected, strict=True)
+        pairs = ((f"{path.rstrip(': ')}[{number}]: ", one, two) for number, (one, two) in enumerate(both))
+    else:
+        both_nan = came != came and expected != expected
+        return None if came == expected or both_nan else (path, repr(came), repr(expected))
+    return next(filter(None, (difference(one, two, where) for where, one, two in pairs)), None)
+
+
+def _at(case: Any, path: str) -> str:
+    """What was given, and the step of it that the path of a difference begins with."""
+    steps = case.get("steps", case.get("ops")) if isinstance(case, dict) else None
+    head = path.partition("]")[0]
+    if not isinstance(steps, list) or not head.startswith("[") or int(head[1:]) >= len(steps):
+        return shorten(case)
+    rest = {key: value for key, value in case.items() if value is not steps}
+    number = int(head[1:])
+    return f"{shorten(rest)}, step {number} of {len(steps)}: {shorten(steps[number])}"
+
+
+def shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}... ({len(text)} characters)"
