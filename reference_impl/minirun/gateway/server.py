@@ -18,6 +18,7 @@ from minirun.gateway.upstream_http2 import StreamPool
 from minirun.model.clock import Clock
 
 READ_BUFFER_BYTES = 32 * 1024
+ACCEPTS_A_TURN = 16
 LOOPBACK = {"localhost": ("127.0.0.1", "::1"), "127.0.0.1": ("127.0.0.1", "::1")}
 
 
@@ -84,10 +85,15 @@ class Gateway:
         return sockets
 
     async def serve(self, sockets: Iterable[socket.socket]) -> None:
-        """Accept clients on sockets that are bound."""
+        """Accept clients on sockets that are bound.
+
+        libuv accepts one client a turn of its loop, and under load a turn lasts: of a thousand that come at
+        once the last would wait for seconds. So the loop knows each socket by several descriptors.
+        """
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            self._servers.append(await loop.create_server(self._accept, sock=sock, backlog=1024))
+            for each in (sock, *(sock.dup() for _ in range(ACCEPTS_A_TURN - 1))):
+                self._servers.append(await loop.create_server(self._accept, sock=each, backlog=1024))
 
     def _accept(self) -> ClientConnection:
         return ClientConnection(self._context)

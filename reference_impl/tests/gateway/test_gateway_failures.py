@@ -100,6 +100,19 @@ async def test_one_slot_means_one_request_at_a_time(world: World) -> None:
     assert (await second.message()).body == b"ok"
 
 
+async def test_clients_that_come_at_once_need_not_wait_a_turn_of_the_loop_each(world: World) -> None:
+    clients = [socket.create_connection(world.addresses[socket.AF_INET]) for _ in range(64)]
+    for client in clients:
+        client.sendall(GET)
+    turns = 0
+    while len(world.routed) < len(clients):
+        await asyncio.sleep(0)
+        turns += 1
+    assert turns < 32
+    for client in clients:
+        client.close()
+
+
 # ---- timeouts
 
 
