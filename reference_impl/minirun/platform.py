@@ -7,6 +7,7 @@ runtime, the gateway, the API, logs. One process and one event loop hold it all;
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
 import logging
 import os
@@ -65,7 +66,10 @@ class Router:
         match = self._ctx.table.lookup(host, tag)
         if match is None:
             return None
-        return self.destination(match.entry.namespace, match.split.pick())
+        found = self.destination(match.entry.namespace, match.split.pick())
+        if found is not None and match.rewrite_host:
+            return dataclasses.replace(found, rewrite_host=match.rewrite_host.encode())
+        return found
 
     def destination(self, namespace: str, name: str) -> Destination | None:
         """A revision as the gateway sees it; made anew only when the revision is another one."""

@@ -121,8 +121,8 @@ def mappings_of_route(ctx: Context, event: Event) -> Iterable[Key]:
 
 
 def rivals_for_a_domain(ctx: Context, event: Event) -> Iterable[Key]:
-    """All that want the domain which another mapping has let go of."""
-    found = ctx.store.select(DomainMapping) if event.type == "DELETED" else ()
+    """All mappings of a domain whose claim has changed."""
+    found = ctx.store.select(DomainMapping)
     return (Key("DomainMapping", *e.key) for e in found if e.metadata.name == event.object.metadata.name)
 
 
@@ -182,7 +182,7 @@ SETTINGS_USERS: Final[dict[str, tuple[tuple[type[Resource], str], ...]]] = {
     "config-autoscaler": ((PodAutoscaler, "PodAutoscaler"),),
     "config-deployment": ((PodAutoscaler, "PodAutoscaler"),),
     "config-domain": ((Route, "Route"),),
-    "config-network": ((Route, "Route"),),
+    "config-network": ((Route, "Route"), (DomainMapping, "DomainMapping")),
     "config-gc": ((Configuration, "RevisionGC"),),
 }
 
@@ -201,7 +201,8 @@ WATCHES: Final[dict[str, tuple[Find, ...]]] = {
     "Task": (itself, owner),
     "Image": (users_of_image,),
     "Namespace": (itself,),
-    "DomainMapping": (itself, rivals_for_a_domain),
+    "DomainMapping": (itself,),
+    "ClusterDomainClaim": (rivals_for_a_domain,),
     "CoreService": (owner_of_lost,),
     "Ingress": (owner_of_lost,),
 }

@@ -1,18 +1,19 @@
 """DomainMapping → a host of the user's own, routed as the Service or Route that it stands for.
 
-A domain belongs to the namespace whose mapping of it is the oldest. Counterpart: pkg/reconciler/domainmapping
-in knative/serving, with claims of domains made by themselves (`autocreate-cluster-domain-claims`).
+A domain belongs to the namespace that its ClusterDomainClaim names. A mapping of a domain that nobody has
+makes one, if `autocreate-cluster-domain-claims` lets it, which goes with the mapping. Counterpart:
+pkg/reconciler/domainmapping in knative/serving.
 """
-
-from collections.abc import Iterable
 
 from minirun.control.context import Context
 from minirun.model.conditions import FALSE, TRUE, UNKNOWN, mark
-from minirun.model.meta import Resource, replace
+from minirun.model.meta import ObjectMeta, Resource, replace
 from minirun.model.resources import (
     KIND_OF,
     TYPE_OF_KIND,
     Addressable,
+    ClusterDomainClaim,
+    ClusterDomainClaimSpec,
     DomainMapping,
     ObjectReference,
     Route,
@@ -30,10 +31,14 @@ class UnresolvedError(Exception):
     """What a mapping refers to has no address: what condition ReferenceResolved says of it."""
 
 
-def owner_of_domain(mappings: Iterable[DomainMapping]) -> DomainMapping | None:
-    """Which of the mappings of one domain has it."""
-    living = (each for each in mappings if not each.metadata.deletion_timestamp)
-    return min(living, key=lambda each: (each.metadata.creation_timestamp, each.key), default=None)
+def claim(ctx: Context, domain: str, mapping: DomainMapping | None) -> str:
+    """The namespace that has a domain, or nothing; `mapping` gets one that nobody has, if that is allowed."""
+    found = ctx.store.find(ClusterDomainClaim, "", domain)
+    if found is None and mapping is not None and ctx.settings.network.autocreate_cluster_domain_claims:
+        meta = ObjectMeta(name=domain, owner_references=[mapping.owner_reference()])
+        spec = ClusterDomainClaimSpec(namespace=mapping.metadata.namespace)
+        found = ctx.store.create(ClusterDomainClaim(metadata=meta, spec=spec))
+    return found.spec.namespace if found else ""
 
 
 def resolve(store: Store, ref: ObjectReference, namespace: str) -> Route:
@@ -58,10 +63,10 @@ def resolve(store: Store, ref: ObjectReference, namespace: str) -> Route:
 
 def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
     """Routes a domain, if its mapping has it and what it refers to is there, and says so."""
-    owner = owner_of_domain(each for each in ctx.store.select(DomainMapping) if each.metadata.name == name)
-    if owner is None:
-        ctx.table.set_alias(name, None)
     mapping = ctx.living(DomainMapping, namespace, name)
+    owner = claim(ctx, name, mapping)
+    if ctx.living(DomainMapping, owner, name) is None:
+        ctx.table.set_alias(name, None)
     if mapping is None:
         return None
     status, conditions = mapping.status, mapping.status.conditions
@@ -72,7 +77,7 @@ def reconcile(ctx: Context, namespace: str, name: str) -> float | None:
 
     url = f"http://{name}{ctx.port_suffix}"
     seen("CertificateProvisioned", TRUE, *_NO_TLS)
-    if owner is not mapping or not ctx.settings.network.autocreate_cluster_domain_claims:
+    if owner != namespace:
         seen(CLAIMED, FALSE, *_TAKEN)
     else:
         seen(CLAIMED, TRUE)

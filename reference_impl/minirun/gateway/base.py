@@ -23,7 +23,8 @@ class Destination:
     of the answer (Knative's `timeoutSeconds`); with `timeout_is_whole_request` to the last (Cloud Run's).
     `h2c` says that its instances speak HTTP/2 only. `overflow_status` answers a request that finds every
     queue full. `admit` is asked once for each request, before it can wake or wait for an instance; None lets
-    all in. `logs_requests`: every request is logged.
+    all in. `logs_requests`: every request is logged. `rewrite_host`, if any, is the Host that the instance
+    gets (an Ingress's `rewriteHost`).
     """
 
     namespace: str
@@ -39,6 +40,7 @@ class Destination:
     h2c: bool = False
     admit: Admit | None = None
     logs_requests: bool = False
+    rewrite_host: bytes = b""
 
 
 class Router(Protocol):

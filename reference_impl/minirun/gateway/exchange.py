@@ -170,6 +170,7 @@ class Exchange:
             text = f"no service answers for host {head.route_host!r}; check the name, or deploy the service"
             return self.fail(404, text)
         self._destination = destination
+        head.instance_host = destination.rewrite_host or head.host
         self._watches_idleness = destination.idle_timeout_seconds > 0
         self._pool = pool = context.streams if destination.h2c else context.pool
         if destination.admit is not None:

@@ -24,7 +24,7 @@ REWRITTEN = FRAMING | {
 NOTED = frozenset(
     {b"user-agent", b"expect", b"knative-serving-tag", b"authorization", b"x-serverless-authorization"}
 )
-OURS = frozenset({b"knative-serving-namespace", b"knative-serving-revision"})
+OURS = frozenset({b"knative-serving-namespace", b"knative-serving-revision", b"k-original-host"})
 ALLOW = ("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
 SAFE_METHODS = frozenset({b"GET", b"HEAD", b"OPTIONS", b"TRACE"})
 
@@ -122,6 +122,7 @@ class RequestHead:
     upgrade: bytes | None
     expects_continue: bool
     traceparent: bytes = b""
+    instance_host: bytes = b""  # what the instance gets as Host
 
     @property
     def tag(self) -> str | None:
@@ -276,12 +277,14 @@ def forwarded_fields(head: RequestHead, namespace: str, revision: str, remote_ip
     """
     get = head.read.get
     ids = rng.randbytes(40).hex().encode()
-    traces, request_ids, states = get(b"traceparent"), get(b"x-request-id"), b""
+    traces, request_ids, more = get(b"traceparent"), get(b"x-request-id"), b""
     if traces is not None and len(traces) == 1 and _TRACEPARENT.fullmatch(traces[0]):
         head.traceparent = traces[0]
-        states = b"".join(b"tracestate: %b\r\n" % state for state in get(b"tracestate", ()))
+        more = b"".join(b"tracestate: %b\r\n" % state for state in get(b"tracestate", ()))
     else:
         head.traceparent = b"00-%b-%b-01" % (ids[:32], ids[32:48])
+    if head.instance_host != head.host:
+        more += b"X-Forwarded-Host: %b\r\nK-Original-Host: %b\r\n" % (head.host, head.host)
     address, element = _this_hop(remote_ip)
     return _FORWARDED_FIELDS % (
         b"".join(head.lines),
@@ -291,7 +294,7 @@ def forwarded_fields(head: RequestHead, namespace: str, revision: str, remote_ip
         _destination_lines(namespace, revision),
         request_ids[0] if request_ids else ids[48:],
         head.traceparent,
-        states,
+        more,
     )
 
 
@@ -306,7 +309,8 @@ def upstream_head(head: RequestHead, fields: bytes) -> bytes:
         framing += b"Connection: Upgrade\r\nUpgrade: %b\r\n" % head.upgrade
     elif head.takes_trailers:
         framing += b"TE: trailers\r\nConnection: TE\r\n"
-    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (head.method, head.target, head.host, fields, framing)
+    first = head.method, head.target, head.instance_host
+    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (*first, fields, framing)
 
 
 def chunk(data: bytes) -> bytes:

@@ -125,7 +125,7 @@ def request_fields(head: RequestHead, forwarded: bytes) -> list[Field]:
         (b":method", head.method),
         (b":scheme", b"http"),
         (b":path", head.target),
-        (b":authority", head.host),
+        (b":authority", head.instance_host),
         *fields_of(forwarded.splitlines()),
     ]
     if head.length is not None:

@@ -769,6 +769,18 @@ class DomainMapping(Resource, frozen=True):
     status: DomainMappingStatus = DomainMappingStatus()
 
 
+class ClusterDomainClaimSpec(Part, frozen=True):
+    namespace: str = ""
+
+
+class ClusterDomainClaim(Resource, frozen=True):
+    """Says which namespace may map the domain that is its name."""
+
+    api_version: str = "networking.internal.knative.dev/v1alpha1"
+    kind: str = "ClusterDomainClaim"
+    spec: ClusterDomainClaimSpec = ClusterDomainClaimSpec()
+
+
 class IngressSplit(Part, frozen=True):
     service_namespace: str = ""
     service_name: str = ""
@@ -1074,6 +1086,7 @@ KINDS: Final[tuple[Kind, ...]] = (
         deletable=True,
     ),
     Kind(Ingress, "ingresses", ("kingress", "king"), categories=_NETWORKING, read_only=True, deletable=True),
+    Kind(ClusterDomainClaim, "clusterdomainclaims", ("cdc",), namespaced=False, categories=_NETWORKING),
     Kind(IAMPolicy, "iampolicies"),
     Kind(Job, "jobs", categories=_RUN, subresources=_STATUS),
     Kind(Execution, "executions", categories=_RUN, read_only=True, deletable=True),

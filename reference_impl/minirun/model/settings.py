@@ -119,8 +119,8 @@ class NetworkSettings(Settings):
     """`config-network`.
 
     `rollout_duration`: the seconds in which a new latest revision takes over.
-    `autocreate_cluster_domain_claims`: whether a DomainMapping may claim its domain; here it may, unlike in
-    Knative, as there is no other way to claim one.
+    `autocreate_cluster_domain_claims`: whether a DomainMapping may claim a domain that nobody has; here it
+    may, unlike in Knative, where a ClusterDomainClaim has to be made first.
     """
 
     rollout_duration: int = 0

@@ -34,6 +34,7 @@ from minirun.model.names import LABEL_1035, LABEL_1123, QUALIFIED_NAME, SUBDOMAI
 from minirun.model.pod_validation import check_pod
 from minirun.model.quantity import parse_quantity
 from minirun.model.resources import (
+    ClusterDomainClaim,
     Configuration,
     Container,
     ContainerPort,
@@ -166,6 +167,8 @@ def _resource(new: Resource, old: Resource | None, rules: Rules) -> Errors:
         yield from _job(new, rules)
     if isinstance(new, DomainMapping):
         yield from _domain_mapping(new)
+    if isinstance(new, ClusterDomainClaim) and not new.spec.namespace:
+        yield missing("spec.namespace")
     if isinstance(new, Revision):
         if isinstance(old, Revision) and (changes := _differences(old.spec, new.spec)):
             yield FieldError("Immutable fields changed (-old +new)", ("spec",), changes)

@@ -6,7 +6,7 @@ of a Route's KIngress (pkg/reconciler/route/resources/ingress.go) and the header
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from minirun.traffic.split import TrafficSplit
 
@@ -27,11 +27,15 @@ class RouteEntry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Match:
-    """What a host stands for: a route or one of its tags, and where its requests go: `match.split.pick()`."""
+    """What a host stands for: a route or one of its tags, and where its requests go: `match.split.pick()`.
+
+    `rewrite_host`, if any, is the route's own host, which instances see instead of one of the user's own.
+    """
 
     entry: RouteEntry
     tag: str
     split: TrafficSplit
+    rewrite_host: str = ""
 
 
 def normalise_host(host: str) -> str:
@@ -128,8 +132,10 @@ class RouteTable:
         name = normalise_host(host)
         claims = self._claims.get(name)
         if claims is None:
-            of_alias = self._hosts.get(self._aliases.get(name, ("", "")), {}).values()
-            claims = [match for match in of_alias if not match.tag]
+            namespace, route = self._aliases.get(name, ("", ""))
+            inside = f"{route}.{namespace}{CLUSTER_SUFFIXES[-1]}"
+            of_alias = self._hosts.get((namespace, route), {}).values()
+            claims = [replace(match, rewrite_host=inside) for match in of_alias if not match.tag][:1]
         if not claims:
             return None
         if len(self._cache) >= CACHED_HOSTS:  # spellings are the clients' choice: bound them

@@ -5,6 +5,8 @@ from controlworld import NS, World, play
 from minirun.model.labels import ROUTE
 from minirun.model.meta import ObjectMeta, replace, with_meta
 from minirun.model.resources import (
+    ClusterDomainClaim,
+    ClusterDomainClaimSpec,
     CoreService,
     DomainMapping,
     DomainMappingSpec,
@@ -13,6 +15,7 @@ from minirun.model.resources import (
     Service,
     TrafficTarget,
 )
+from minirun.store.store import edit
 
 DOMAIN = "shop.example.com"
 
@@ -162,5 +165,66 @@ def test_a_domain_can_stand_for_a_route_and_change_its_mind() -> None:
         world.store.update(with_meta(replace(found, spec=replace(found.spec, ref=ref)), labels={"a": "b"}))
         await world.settle()
         assert world.revision_for(DOMAIN) == "other-00001"
+
+    play(scene)
+
+
+def claim(world: World, namespace: str = NS) -> ClusterDomainClaim:
+    spec = ClusterDomainClaimSpec(namespace=namespace)
+    return world.store.create(ClusterDomainClaim(metadata=ObjectMeta(name=DOMAIN), spec=spec))
+
+
+def test_a_mapping_makes_the_claim_of_a_domain_that_nobody_has_and_takes_it_along() -> None:
+    async def scene(world: World) -> None:
+        made = map_domain(world)
+        await world.settle()
+        found = world.store.get(ClusterDomainClaim, "", DOMAIN)
+        assert found.spec.namespace == NS
+        assert found.metadata.owner_references == [made.owner_reference()]
+        world.store.delete(DomainMapping, NS, DOMAIN)
+        await world.settle()
+        assert not world.store.select(ClusterDomainClaim)
+
+    play(scene)
+
+
+def test_where_mappings_may_not_claim_an_administrator_decides_who_has_a_domain() -> None:
+    async def scene(world: World) -> None:
+        world.settings("config-network", autocreate_cluster_domain_claims="false")
+        world.deploy("hello")
+        await world.until_ready("hello")
+        map_domain(world)
+        await world.settle()
+        seen = world.condition(mapping(world), "DomainClaimed")
+        assert (seen.status, seen.reason, seen.message) == (
+            "False",
+            "DomainAlreadyClaimed",
+            "The domain name is already in use by another DomainMapping",
+        )
+        assert not world.store.select(ClusterDomainClaim)
+        theirs = claim(world, "other")
+        await world.settle()
+        assert verdicts(mapping(world))["Ready"] == "False"
+        assert world.revision_for(DOMAIN) is None
+        ours = edit(world.store, theirs, spec=ClusterDomainClaimSpec(namespace=NS))
+        await world.settle()
+        assert verdicts(mapping(world))["Ready"] == "True"
+        assert world.revision_for(DOMAIN) == "hello-00001"
+        edit(world.store, ours, spec=ClusterDomainClaimSpec(namespace="other"))
+        await world.settle()
+        assert verdicts(mapping(world))["DomainClaimed"] == "False"
+        assert world.revision_for(DOMAIN) is None
+
+    play(scene)
+
+
+def test_a_claim_that_was_made_by_hand_outlives_its_mapping() -> None:
+    async def scene(world: World) -> None:
+        claim(world)
+        map_domain(world)
+        await world.settle()
+        world.store.delete(DomainMapping, NS, DOMAIN)
+        await world.settle()
+        assert world.store.find(ClusterDomainClaim, "", DOMAIN) is not None
 
     play(scene)

@@ -174,6 +174,54 @@ def test_questions_about_oneself_are_answered(kubectl: Kubectl) -> None:
     assert "minirun" in kubectl("auth", "whoami")
 
 
+MAPPING = """
+apiVersion: serving.knative.dev/v1beta1
+kind: DomainMapping
+metadata: {name: DOMAIN}
+spec: {ref: {apiVersion: serving.knative.dev/v1, kind: Service, name: mapped}}
+"""
+CLAIM = """
+apiVersion: networking.internal.knative.dev/v1alpha1
+kind: ClusterDomainClaim
+metadata: {name: DOMAIN}
+spec: {namespace: NAMESPACE}
+"""
+SHOWS_HOSTS = """
+import http.server, os
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        names = "Host", "X-Forwarded-Host"
+        self.wfile.write(" ".join(str(self.headers[name]) for name in names).encode())
+
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+def test_a_domain_is_claimed_and_mapped_to_an_app_that_sees_its_own_name(
+    kubectl: Kubectl, platform: Platform
+) -> None:
+    domain = f"shop.{kubectl.namespace}.example.com"
+    service = json.loads(
+        kubectl("create", "-f", "-", "--dry-run=client", "-o", "json", stdin=kubectl.service("mapped"))
+    )
+    service["spec"]["template"]["spec"]["containers"][0]["command"] = ["python3", "-c", SHOWS_HOSTS]
+    kubectl("apply", "-f", "-", stdin=json.dumps(service))
+    wrong = CLAIM.replace("DOMAIN", domain).replace("namespace: NAMESPACE", "")
+    assert "missing field(s): spec.namespace" in kubectl("create", "-f", "-", stdin=wrong, status=1)
+    kubectl("create", "-f", "-", stdin=CLAIM.replace("DOMAIN", domain).replace("NAMESPACE", "other"))
+    kubectl("create", "-f", "-", stdin=MAPPING.replace("DOMAIN", domain))
+    kubectl("wait", "--for=condition=DomainClaimed=false", f"dm/{domain}", "--timeout=30s")
+    kubectl("patch", "cdc", domain, "--type=merge", "-p", f'{{"spec":{{"namespace":"{kubectl.namespace}"}}}}')
+    kubectl("wait", "--for=condition=Ready", "ksvc/mapped", f"dm/{domain}", "--timeout=30s")
+    own = f"mapped.{kubectl.namespace}"
+    assert platform.get(domain).text == f"{own}.svc.cluster.local {domain}"
+    assert platform.get(f"{own}.localhost").text == f"{own}.localhost None"
+    kubectl("delete", f"dm/{domain}", f"cdc/{domain}", "ksvc/mapped", "--wait=false")
+
+
 def test_an_unknown_field_is_refused(kubectl: Kubectl) -> None:
     wrong = kubectl.service("wrong").replace("containers:", "containerz:")
     refused = kubectl("apply", "-f", "-", stdin=wrong, status=1)

@@ -143,6 +143,19 @@ async def test_connection_cannot_name_what_the_gateway_says(world: World) -> Non
     assert got["Knative-Serving-Revision"] == b"hello-00001"
 
 
+async def test_a_rewritten_host_reaches_the_instance_with_the_original_beside_it(world: World) -> None:
+    await world.restart(rewrite_host=b"hello.default.svc.cluster.local")
+    client = await world.connect()
+    await client.ask(
+        request(b"GET / HTTP/1.1", b"X-Forwarded-Host: outer.example.com", b"K-Original-Host: a")
+    )
+    got = world.instance.requests[0]
+    assert got["Host"] == b"hello.default.svc.cluster.local"
+    assert got.all("X-Forwarded-Host") == [b"outer.example.com", H]
+    assert got["K-Original-Host"] == H
+    assert (await world.record()).host == HOST, "as the client asked for it"
+
+
 async def test_tag_chooses_the_route_and_passes(world: World) -> None:
     client = await world.connect()
     await client.ask(request(b"GET / HTTP/1.1", b"Knative-Serving-Tag: blue"))

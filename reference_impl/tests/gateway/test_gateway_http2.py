@@ -127,6 +127,10 @@ async def test_http1_requests_share_one_connection_to_an_http2_instance(world: W
     assert (got[":method"], got[":path"], got[":authority"]) == (b"POST", b"/x", HOST.encode())
     assert (got["x-forwarded-for"], got["knative-serving-revision"]) == (b"127.0.0.1", b"hello-00001")
     assert "connection" not in dict(got.fields)
+    world.timeouts["rewrite_host"] = b"inside"
+    await clients[0].ask(head(b"GET / HTTP/1.1", b"Host: " + HOST.encode()))
+    got = next(reversed(connections[0].streams.values()))
+    assert (got[":authority"], got["x-forwarded-host"]) == (b"inside", HOST.encode())
 
 
 async def test_http1_head_and_chunks_reach_an_http2_instance(world: World) -> None:

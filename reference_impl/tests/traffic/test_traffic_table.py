@@ -92,6 +92,19 @@ def test_a_route_whose_traffic_is_all_on_tags_has_no_host_of_its_own() -> None:
     assert (_revision(table, PUBLIC), _revision(table, "blue-" + PUBLIC)) == (None, "r2")
 
 
+def test_a_host_of_the_users_own_leads_to_a_route_under_the_routes_own_name() -> None:
+    table = _table()
+    table.set_alias("shop.example.org", ("default", "hello"))
+    match = table.lookup("Shop.example.org:8080")
+    assert match is not None
+    assert (match.split.pick(), match.rewrite_host) == ("r1", INSIDE[-1])
+    own = table.lookup(PUBLIC)
+    assert own is not None
+    assert own.rewrite_host == ""
+    table.set_alias("shop.example.org", None)
+    assert table.lookup("shop.example.org") is None
+
+
 def test_spellings_of_a_host_are_remembered_only_up_to_a_limit() -> None:
     table = _table()
     for port in range(CACHED_HOSTS + 10):
