@@ -4,13 +4,14 @@ Everything here is a function from the sources to texts, so that "is it fresh?" 
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from minilab import chapter, notebook
 from minilab.cutting import Cut, starter
 from minilab.figure import figure
-from minilab.labs import REFERENCE, ROOT, Lab, LabError, Task, file_of, name_of
+from minilab.labs import ANSWERS, REFERENCE, ROOT, Lab, LabError, Task, file_of, name_of
 
 NOTICE = "Made by `lab build` from {}; edit that, not this."
 
@@ -39,11 +40,15 @@ def cuts(lab: Lab, file: str) -> list[Cut]:
 
 def starter_of(lab: Lab, file: str) -> str:
     """The starter of one of the lab's files."""
+    if file == ANSWERS:
+        return re.sub(r'^(\w+) = ".*"$', r'\1 = ""', text_of(lab.source / ANSWERS), flags=re.MULTILINE)
     source = text_of(REFERENCE / file)
-    return (
-        f"# Your part of minirun, lab {lab.number}. `lab check {lab.number}` says how far it is.\n"
-        + starter(source, cuts(lab, file))
-    )
+    return mine(lab) + starter(source, cuts(lab, file))
+
+
+def mine(lab: Lab) -> str:
+    """The first line of a starter."""
+    return f"# Your part of minirun, lab {lab.number}. `lab check {lab.number}` says how far it is.\n"
 
 
 def outputs(lab: Lab) -> dict[Path, str]:
@@ -77,6 +82,9 @@ def readme(lab: Lab, source: str) -> str:
 
 def you_edit(lab: Lab, task: Task) -> str:
     """The lines that a task opens with."""
+    if task.answers:
+        keys = ", ".join(f"`{key}`" for key in task.answers)
+        return f"**You fill in:** `my/{lab.id}/{ANSWERS}`: {keys}. **Check:** `lab check {task.id}`\n"
     places = "; ".join(
         f"`my/{lab.id}/{file}`: "
         + ", ".join(f"`{name_of(symbol)}`" for symbol in task.symbols if file_of(symbol) == file)
@@ -90,9 +98,10 @@ def solution(lab: Lab, source: str) -> str:
     notice = NOTICE.format(f"{lab.source.relative_to(ROOT).as_posix()} and reference_impl/minirun")
     parts = [f"<!-- {notice} -->\n# Lab {lab.number:02}: {lab.title}: solution"]
     for file in lab.files:
-        old = starter_of(lab, file).splitlines(keepends=True)
-        new = text_of(REFERENCE / file).splitlines(keepends=True)
-        diff = "".join(difflib.unified_diff(old[1:], new, f"my/{lab.id}/{file}", f"minirun/{file}", n=2))
+        solved = lab.source / file if file == ANSWERS else REFERENCE / file
+        old = starter_of(lab, file).removeprefix(mine(lab)).splitlines(keepends=True)
+        new = text_of(solved).splitlines(keepends=True)
+        diff = "".join(difflib.unified_diff(old, new, f"my/{lab.id}/{file}", solved.name, n=2))
         parts.append(f"## {file}\n\n```diff\n{diff}```")
     criteria = [f"**{question}**\n\n{answer}" for question, answer in chapter.answers(source)]
     notes = [piece.text for piece in chapter.pieces(source) if piece.kind == "instructor"]

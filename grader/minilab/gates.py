@@ -22,7 +22,7 @@ from minirun.overlay import Named
 Gate = Callable[[Lab], Iterator[str]]
 
 LEAST_BUGS, LEAST_HINTS = 2, 2
-WORDS = range(1_200, 1_801)
+WORDS, TOUR_WORDS = range(1_200, 1_801), range(600, 1_001)
 SECTIONS = (
     "Goals",
     "Invariants",
@@ -34,6 +34,7 @@ SECTIONS = (
     "Break it",
     "Bonus",
 )
+TOUR_SECTIONS = ("Goals", "Predict before", "In the real thing", "Checkpoint", "Test your understanding")
 SHORT_STATEMENT = 24  # characters; a shorter one, such as `return False`, is nobody's solution
 
 
@@ -67,12 +68,13 @@ def reads_well(lab: Lab) -> Iterator[str]:
     """The chapter has its anatomy and its length, and each question an answer."""
     source = (lab.source / "lab.md").read_text(encoding="utf-8")
     headings = chapter.headings(source)
-    missing = [section for section in SECTIONS if not any(each.startswith(section) for each in headings)]
+    sections, wanted = (SECTIONS, WORDS) if any(labs.symbols(lab)) else (TOUR_SECTIONS, TOUR_WORDS)
+    missing = [section for section in sections if not any(each.startswith(section) for each in headings)]
     if missing:
         yield f"lab.md has no section {', '.join(missing)}; write it, or its heading as it is called here"
     words = chapter.word_count(source)
-    if words not in WORDS:
-        yield f"lab.md has {words} words; {WORDS.start} to {WORDS.stop - 1} are wanted"
+    if words not in wanted:
+        yield f"lab.md has {words} words; {wanted.start} to {wanted.stop - 1} are wanted"
     if (count := len(chapter.answers(source))) not in (5, 6):
         yield f"lab.md has {count} questions with <!-- answer ... -->; 5 or 6 are wanted"
 
@@ -97,10 +99,10 @@ def gives_nothing_away(lab: Lab) -> Iterator[str]:
 
 def reference_passes(lab: Lab) -> Iterator[str]:
     """The reference passes every public and hidden check, and its doctests."""
-    for verdict in verdicts(lab, [], hidden=True):
+    for verdict in verdicts(lab, lab.solved, hidden=True):
         if not verdict.passed:
             yield f"{verdict.name}: the reference fails it: {verdict.failure}"
-    for file in lab.files:
+    for file in dict.fromkeys(file_of(symbol) for _, symbol in labs.symbols(lab)):
         module = importlib.import_module("minirun." + file.removesuffix(".py").replace("/", "."))
         if failed := doctest.testmod(module).failed:
             yield f"{file}: {failed} of its doctests fail"
@@ -115,9 +117,9 @@ def starter_passes_nothing(lab: Lab) -> Iterator[str]:
 
 def checks_belong(lab: Lab) -> Iterator[str]:
     """Every check has a behaviour and a task, and every task has public and hidden checks."""
-    known = {task.id for task in lab.tasks if task.symbols}
     for hidden in (False, True):
-        found = verdicts(lab, [], files=[lab.hidden_checks if hidden else lab.checks])
+        known = {task.id for task in lab.tasks if task.symbols or (task.answers and not hidden)}
+        found = verdicts(lab, lab.solved, files=[lab.hidden_checks if hidden else lab.checks])
         for verdict in found:
             if verdict.task not in known:
                 yield f"{verdict.name}: mark it with one of the tasks {', '.join(sorted(known))}"

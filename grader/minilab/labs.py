@@ -15,6 +15,7 @@ import msgspec
 ROOT = Path(os.environ.get("MINILAB_ROOT") or Path(__file__).parents[2])
 REFERENCE = ROOT / "reference_impl" / "minirun"
 SOLUTIONS, LABS, MY = ROOT / "solutions", ROOT / "labs", ROOT / "my"
+ANSWERS = "answers.toml"
 HIDDEN = ROOT / "grader" / "hidden"
 
 
@@ -37,7 +38,8 @@ class Bug(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One task.
 
-    symbols: what the learner writes, as `autoscaling.decider:scale`. given: by symbol (a class), the members
+    symbols: what the learner writes, as `autoscaling.decider:scale`. answers: instead, the keys that are filled
+    in, of the lab's `answers.toml`. given: by symbol (a class), the members
     that stay in the starter. drop: helpers that are part of the answer and are not in the starter at all.
     """
 
@@ -46,6 +48,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     minutes: int
     points: int = 0
     symbols: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
     given: dict[str, tuple[str, ...]] = {}
     drop: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
@@ -54,7 +57,8 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def files(self) -> list[str]:
         """The files that it edits, below the lab's folder, as the platform's package has them."""
-        return list(dict.fromkeys(file_of(symbol) for symbol in self.symbols))
+        answers = [ANSWERS] if self.answers else []
+        return answers + list(dict.fromkeys(file_of(symbol) for symbol in self.symbols))
 
 
 class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -87,6 +91,11 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def source(self) -> Path:
         return SOLUTIONS / self.name
+
+    @property
+    def solved(self) -> list[Path]:
+        """The overlay that solves it, beside the reference: answers, where it asks for them."""
+        return [self.source] if (self.source / ANSWERS).exists() else []
 
     @property
     def starter(self) -> Path:

@@ -51,7 +51,7 @@ def _cells(lab: Lab, source: str, starter_of: StarterOf) -> Iterator[tuple[str, 
 
 
 def _task_cells(lab: Lab, task: Task, starter_of: StarterOf) -> Iterator[tuple[str, dict[str, object], str]]:
-    for file in task.files:
+    for file in task.files if task.symbols else ():
         names = [name_of(symbol) for symbol in task.symbols if file_of(symbol) == file]
         text = answer(starter_of(lab, file), names)
         yield "code", {"minilab": {"task": task.id, "file": file}}, f"%%task {task.id} {file}\n{text}"
