@@ -57,10 +57,12 @@ IMAGE_COLUMNS: Mapping[str, Callable[[Image], object]] = {
 def describe_text(item: Service | Revision) -> None:
     """What a person asks of an object after its line in the list: why, and what it runs."""
     rows = [(c.type, c.status, c.reason, c.message) for c in item.status.conditions]
-    print_table(("\nCONDITION", "STATUS", "REASON", "MESSAGE"), rows)
+    click.echo()
+    print_table(("CONDITION", "STATUS", "REASON", "MESSAGE"), rows)
     if isinstance(item, Service):
         shares = [(f"{t.percent or 0} %", t.revision_name, t.tag, t.url) for t in item.status.traffic]
-        print_table(("\nTRAFFIC", "REVISION", "TAG", "URL"), shares)
+        click.echo()
+        print_table(("TRAFFIC", "REVISION", "TAG", "URL"), shares)
     spec = item.spec.template.spec if isinstance(item, Service) else item.spec
     click.echo("\n" + dump(spec, "yaml"))
 
