@@ -14,6 +14,7 @@ from minirun.cli.common import Output, api_options, connect, dump, note, pairs, 
 from minirun.model.clock import SystemClock
 from minirun.model.labels import IMAGE_NOTE_ANNOTATION, ROLLOUT_DURATION
 from minirun.model.meta import ObjectMeta, replace, rfc3339
+from minirun.model.names import generated_revision_name
 from minirun.model.resources import (
     Container,
     ContainerPort,
@@ -65,7 +66,8 @@ def changed_service(service: Service, changes: Changes, now: str) -> Service:
     on_service = {k: v for k, v in changes.annotations.items() if k.startswith(SERVICE_ANNOTATIONS)}
     on_template = {k: v for k, v in changes.annotations.items() if k not in on_service}
     on_template |= {AUTOSCALING + k: str(v) for k, v in scale.items() if v is not None}
-    name = f"{service.metadata.name}-{service.metadata.generation + 1:05d}" if changes.tag else ""
+    metadata = service.metadata
+    name = generated_revision_name(metadata.name, metadata.generation + 1) if changes.tag else ""
     template = replace(
         template,
         metadata=replace(
@@ -91,7 +93,6 @@ def changed_service(service: Service, changes: Changes, now: str) -> Service:
     if changes.tag:
         kept = [t for t in traffic if t.tag != changes.tag or t.percent]
         traffic = [*kept, TrafficTarget(tag=changes.tag, revision_name=name, percent=0)]
-    metadata = service.metadata
     metadata = replace(metadata, annotations={**metadata.annotations, **on_service})
     return replace(service, metadata=metadata, spec=replace(service.spec, template=template, traffic=traffic))
 

@@ -1,13 +1,10 @@
-"""What reconcilers share: names, ownership, and plain conditions.
+"""What reconcilers share: ownership, and plain conditions."""
 
-Names are made as knative.dev/pkg's kmeta makes them.
-"""
-
-import hashlib
 from collections.abc import Iterable
 from typing import NamedTuple, TypeVar
 
 from minirun.model.meta import Condition, ObjectMeta, Resource, replace
+from minirun.model.names import child_name
 from minirun.model.resources import Ingress, ServerlessService
 from minirun.store.store import Store
 
@@ -15,7 +12,6 @@ R = TypeVar("R", bound=Resource)
 Reported = TypeVar("Reported", Ingress, ServerlessService)
 
 ACTIVE, RESERVE, PENDING = "active", "reserve", "pending"
-MAX_NAME = 63
 
 
 class Key(NamedTuple):
@@ -24,14 +20,6 @@ class Key(NamedTuple):
     reconciler: str
     namespace: str
     name: str
-
-
-def child_name(parent: str, suffix: str) -> str:
-    """`parent` + `suffix`, or, if that is too long, a hash in place of the parent's end (kmeta)."""
-    if len(parent) + len(suffix) <= MAX_NAME:
-        return parent + suffix
-    digest = hashlib.md5(parent.encode(), usedforsecurity=False).hexdigest()
-    return parent[: MAX_NAME - len(digest) - len(suffix)] + digest + suffix
 
 
 def deployment_name(revision: str) -> str:

@@ -5,7 +5,7 @@ so a deploy that fails leaves the one before in place. Counterpart: pkg/reconcil
 knative/serving.
 """
 
-from minirun.control.children import PENDING, child_meta, child_name, is_controlled_by
+from minirun.control.children import PENDING, child_meta, is_controlled_by
 from minirun.control.context import Context
 from minirun.model.conditions import FALSE, READY, TRUE, UNKNOWN, find, is_true, mark
 from minirun.model.labels import (
@@ -20,6 +20,7 @@ from minirun.model.labels import (
     SERVICE_UID,
 )
 from minirun.model.meta import replace
+from minirun.model.names import generated_revision_name
 from minirun.model.resources import Configuration, ConfigurationStatus, Revision
 from minirun.store.store import Store, edit
 
@@ -30,7 +31,7 @@ _FAILED = 'Revision "{}" failed with message: {}.'
 def revision_name(configuration: Configuration) -> str:
     """The revision's name: the template's own, or `NAME-00001` after the generation."""
     meta = configuration.metadata
-    return configuration.spec.template.metadata.name or child_name(meta.name, f"-{meta.generation:05d}")
+    return configuration.spec.template.metadata.name or generated_revision_name(meta.name, meta.generation)
 
 
 def generation_of(revision: Revision) -> int:

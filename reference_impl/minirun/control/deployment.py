@@ -8,12 +8,12 @@ only).
 from random import Random
 from typing import NamedTuple
 
-from minirun.control.children import child_name, set_condition
+from minirun.control.children import set_condition
 from minirun.control.context import Context
 from minirun.control.endpoints import is_ready
 from minirun.model.conditions import FALSE, TRUE
 from minirun.model.meta import Condition, replace
-from minirun.model.names import random_suffix
+from minirun.model.names import child_name, random_suffix
 from minirun.model.resources import Deployment, DeploymentStatus, Pod, PodStatus
 from minirun.store.store import edit
 

@@ -6,12 +6,13 @@ been programmed with. Counterparts: pkg/reconciler/route/resources/{service,ingr
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from minirun.control.children import child_meta, child_name, claim, put
+from minirun.control.children import child_meta, claim, put
 from minirun.control.cluster import INGRESS_NAME, INGRESS_NAMESPACE
 from minirun.control.context import Context
 from minirun.model.conditions import TRUE, mark
 from minirun.model.labels import LAST_APPLIED, ROLLOUT, ROUTE
 from minirun.model.meta import ObjectMeta, replace, with_meta
+from minirun.model.names import child_name
 from minirun.model.resources import (
     CoreService,
     CoreServiceSpec,

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from minirun.control.children import child_meta, child_name, set_condition
+from minirun.control.children import child_meta, set_condition
 from minirun.control.context import Context
 from minirun.control.deployment import DRAIN_FINALIZER, has_ended
 from minirun.control.images import IMAGE_RETRY_SECONDS, MissingImageError, pin_images
@@ -27,6 +27,7 @@ from minirun.model.labels import (
     TASK_INDEX,
 )
 from minirun.model.meta import Condition, replace, unix_seconds, with_meta
+from minirun.model.names import child_name
 from minirun.model.resources import (
     AttemptStatus,
     Container,

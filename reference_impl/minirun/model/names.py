@@ -1,8 +1,10 @@
-"""What names, label keys and label values may look like: Kubernetes' own rules, in its own words.
+"""How names are made, and what names, label keys and label values may look like: Kubernetes' own rules, in
+its own words.
 
-Source: apimachinery pkg/util/validation and pkg/api/validation.
+Sources: knative.dev/pkg kmeta (`ChildName`); apimachinery pkg/util/validation and pkg/api/validation.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
 from random import Random
@@ -11,12 +13,26 @@ from typing import Final, NamedTuple
 from minirun.model.meta import ObjectMeta, Resource
 from minirun.model.resources import CoreService, Kind, Namespace
 
+MAX_NAME = 63
 _SUFFIX_LETTERS: Final = "bcdfghjklmnpqrstvwxz2456789"  # Kubernetes': no vowels, so no words
 
 
 def random_suffix(rng: Random, length: int = 5) -> str:
     """Letters and digits that make a generated name unique."""
     return "".join(rng.choices(_SUFFIX_LETTERS, k=length))
+
+
+def child_name(parent: str, suffix: str) -> str:
+    """`parent` + `suffix`, or, if that is too long, a hash in place of the parent's end (kmeta)."""
+    if len(parent) + len(suffix) <= MAX_NAME:
+        return parent + suffix
+    digest = hashlib.md5(parent.encode(), usedforsecurity=False).hexdigest()
+    return parent[: MAX_NAME - len(digest) - len(suffix)] + digest + suffix
+
+
+def generated_revision_name(parent: str, generation: int) -> str:
+    """The revision that generation `generation` of the Configuration `parent` makes, if nobody names it."""
+    return child_name(parent, f"-{generation:05d}")
 
 
 class Rule(NamedTuple):

@@ -8,10 +8,12 @@ from hypothesis import strategies as st
 from minirun.cli.common import pending
 from minirun.cli.deploy import UPDATED, Changes, changed_service, changed_traffic
 from minirun.cli.manifests import Document, portable, three_way_patch
+from minirun.control.configuration import revision_name
 from minirun.model.labels import LAST_APPLIED
 from minirun.model.meta import Condition, ObjectMeta, replace
 from minirun.model.patches import merge_patch
 from minirun.model.resources import (
+    Configuration,
     Container,
     EnvVar,
     ResourceRequirements,
@@ -109,6 +111,15 @@ def test_a_tag_names_the_revision_that_this_deploy_makes() -> None:
     assert service.spec.traffic[1:] == [TrafficTarget(tag="next", revision_name=name, percent=0)]
     again = changed(service, env={"A": "1"})
     assert again.spec.template.metadata.name == ""
+
+
+def test_a_tagged_revision_of_a_long_name_is_named_as_the_server_would_name_it() -> None:
+    name = "a" * 63
+    long = replace(LIVE, metadata=replace(LIVE.metadata, name=name, generation=1))
+    tagged = changed(long, image="hello", tag="next").spec.template.metadata.name
+    made = Configuration(metadata=replace(LIVE.metadata, name=name, generation=2))
+    assert tagged == revision_name(made)
+    assert len(tagged) == 63
 
 
 def test_a_tag_that_is_given_again_moves() -> None:
