@@ -58,9 +58,9 @@ class Router(Protocol):
 class RequestRecord:
     """One finished request: what request metrics, request logs and bills are made of.
 
-    `status` is what the client was sent; 499 if it went away before it was sent anything. Bytes are of bodies
-    (of a tunnel: all). `queue_ns` is the wait for a slot and a connection, part of `latency_ns`. `note`
-    says why the gateway refused it.
+    `status` is what the client was sent (a client of gRPC, as a code); 499 if it went away before it was sent
+    anything. Bytes are of bodies (of a tunnel: all). `queue_ns` is the wait for a slot and a connection, part
+    of `latency_ns`. `note` says why the gateway refused it.
     """
 
     destination: Destination

@@ -106,7 +106,7 @@ class ClientStream(Stream):
         return True
 
     def _refuse(self, refusal: Refusal, without_body: bool) -> None:
-        body = refusal.text.encode() + b"\n"
+        body = refusal.body
         self.begin(
             [
                 (b":status", b"%d" % refusal.status),

@@ -25,6 +25,7 @@ from minirun.gateway.heads import (
     RequestHead,
     ResponseHead,
     forwarded_fields,
+    grpc_refusal,
 )
 from minirun.gateway.upstream import ResponseSink, UpstreamPool
 from minirun.gateway.upstream_http2 import StreamPool
@@ -248,6 +249,8 @@ class Exchange:
             return
         self._status, self._note = refusal.status, refusal.note
         keep_alive = self.received and refusal.status not in (400, 504)
+        if self.head.is_grpc:
+            refusal = grpc_refusal(refusal)
         self._finish(self._client.refuse(refusal, self.head, keep_alive))
 
     # ---- a slot and a connection

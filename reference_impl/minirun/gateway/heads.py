@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from http import HTTPStatus
 from random import Random
+from urllib.parse import quote
 
 Read = dict[bytes, list[bytes]]  # lower-case name to values, of the fields that the proxy reads
 
@@ -47,6 +48,29 @@ class Refusal:
     headers: tuple[tuple[str, str], ...] = ()
     content_type: str = "text/plain; charset=utf-8"
     note: str = ""
+
+    @property
+    def body(self) -> bytes:
+        """What follows the head."""
+        return self.text.encode() + b"\n" if self.text else b""
+
+
+# The code that a client of gRPC makes of an HTTP status (grpc/doc/http-grpc-status-mapping.md), else UNKNOWN.
+GRPC_CODES = {400: 13, 401: 16, 403: 7, 404: 12, 429: 14, 502: 14, 503: 14, 504: 14}
+GRPC_UNKNOWN = 2
+_GRPC_TYPE = re.compile(r"application/grpc(?:\+[^;]*)?\s*(?:;.*)?", re.IGNORECASE)
+_GRPC_TEXT = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")  # what grpc-message has as it is
+
+
+def grpc_refusal(refusal: Refusal) -> Refusal:
+    """The same for a client of gRPC: status and text in the head, and nothing after it ("trailers only").
+
+    Source: grpc/doc/PROTOCOL-HTTP2.md; Envoy answers so in its own name.
+    """
+    code = GRPC_CODES.get(refusal.status, GRPC_UNKNOWN)
+    message = quote(refusal.note or refusal.text, safe=_GRPC_TEXT)  # the text may be a page
+    told = (("grpc-status", str(code)), ("grpc-message", message))
+    return Refusal(200, "", refusal.headers + told, "application/grpc", refusal.note)
 
 
 class RefusedError(Exception):
@@ -134,6 +158,11 @@ class RequestHead:
     def takes_trailers(self) -> bool:
         """Whether the client says that it understands trailers, as gRPC's do."""
         return b"te" in self.read and b"trailers" in _tokens(b",".join(self.read[b"te"]))
+
+    @property
+    def is_grpc(self) -> bool:
+        """Whether it is a call of gRPC (not of gRPC-Web, which is another protocol)."""
+        return any(_GRPC_TYPE.fullmatch(value) for value in self.values("content-type"))
 
     def values(self, name: str) -> list[str]:
         """The values of a header field, in their order; `name` in lower case."""
@@ -363,7 +392,7 @@ def client_head(head: ResponseHead, chunked: bool, http_1_0: bool, keep_alive: b
 
 def error_response(refusal: Refusal, keep_alive: bool, without_body: bool) -> bytes:
     """An answer of the gateway itself."""
-    body = refusal.text.encode() + b"\n"
+    body = refusal.body
     head = b"HTTP/1.1 %d %b\r\nContent-Type: %b\r\nContent-Length: %d\r\n%b%b\r\n" % (
         *(refusal.status, HTTPStatus(refusal.status).phrase.encode()),
         *(refusal.content_type.encode(), len(body)),
