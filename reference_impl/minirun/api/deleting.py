@@ -11,12 +11,12 @@ import msgspec
 from starlette.requests import Request
 
 from minirun.api.bodies import convert, read_document
-from minirun.api.requests import Target, find_object, is_dry_run
+from minirun.api.requests import Target, find_object, is_dry_run, whole
 from minirun.api.selectors import parse_selector
 from minirun.api.status import StatusError, conflict
 from minirun.model.decoding import without_nulls
 from minirun.model.meta import FOREGROUND, ORPHAN, Resource, replace
-from minirun.model.resources import Namespace, NamespaceStatus
+from minirun.model.resources import Namespace, NamespaceStatus, Pod
 from minirun.model.settings import SYSTEM_NAMESPACE
 from minirun.store.errors import ConflictError
 from minirun.store.store import Store
@@ -35,6 +35,7 @@ class DeleteOptions(msgspec.Struct, frozen=True, rename="camel"):
     """The body of a DELETE, whatever its apiVersion."""
 
     propagation_policy: str = ""
+    grace_period_seconds: int | None = None
     preconditions: Preconditions = Preconditions()
     dry_run: list[str] = []
 
@@ -49,8 +50,20 @@ async def read_delete_options(request: Request) -> DeleteOptions:
     if options.dry_run not in ([], ["All"]):
         raise StatusError(400, f"dryRun {options.dry_run} is not supported; the only value is All")
     return replace(
-        options, propagation_policy=policy, dry_run=options.dry_run or ["All"] * is_dry_run(request)
+        options,
+        propagation_policy=policy,
+        grace_period_seconds=_grace_seconds(request, options),
+        dry_run=options.dry_run or ["All"] * is_dry_run(request),
     )
+
+
+def _grace_seconds(request: Request, options: DeleteOptions) -> int | None:
+    """What a Pod is given to end in; less than nothing is a second, as in Kubernetes."""
+    said = request.query_params.get("gracePeriodSeconds")
+    if said is None:
+        seconds = options.grace_period_seconds
+        return 1 if seconds is not None and seconds < 0 else seconds
+    return 1 if said.startswith("-") else whole(said, "gracePeriodSeconds")
 
 
 def remove(store: Store, old: Resource, options: DeleteOptions) -> Resource:
@@ -64,7 +77,12 @@ def remove(store: Store, old: Resource, options: DeleteOptions) -> Resource:
     if finalizer and not store.all_dependents(old.metadata.uid):
         finalizer = ""
     gone = store.delete(
-        type(old), *old.key, uid=wanted.uid, version=wanted.resource_version, finalizer=finalizer
+        type(old),
+        *old.key,
+        uid=wanted.uid,
+        version=wanted.resource_version,
+        finalizer=finalizer,
+        grace_seconds=options.grace_period_seconds if isinstance(old, Pod) else None,
     )
     if isinstance(gone, Namespace) and store.find(Namespace, *gone.key) is not None:
         return store.update(replace(gone, status=NamespaceStatus(phase="Terminating")))

@@ -90,8 +90,8 @@ def itself(ctx: Context, event: Event) -> Iterable[Key]:
 
 def _declared(resource: Resource) -> tuple[object, ...]:
     meta = resource.metadata
-    own = (meta.generation, meta.deletion_timestamp, meta.finalizers, meta.owner_references)
-    return *own, meta.labels, meta.annotations
+    end = meta.deletion_timestamp, meta.deletion_grace_period_seconds, meta.finalizers
+    return meta.generation, *end, meta.owner_references, meta.labels, meta.annotations
 
 
 def itself_always(ctx: Context, event: Event) -> Iterable[Key]:

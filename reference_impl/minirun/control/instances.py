@@ -27,13 +27,18 @@ from minirun.runtime.instance import Instance
 
 @dataclass
 class Member:
-    """A Pod's containers, the path that leads to them, and how far their end has come."""
+    """A Pod's containers, the path that leads to them, and how far their end has come.
+
+    `grace_seconds` is what whoever deleted the Pod gave it from then to SIGKILL; None is the usual: its
+    requests' own time, and then its containers'.
+    """
 
     group: Group
     path: RevisionPath | None
     ending: asyncio.Task[None] | None = None
     drain_timer: asyncio.TimerHandle | None = None
     draining: bool = False
+    grace_seconds: int | None = None
 
 
 @dataclass
@@ -51,7 +56,7 @@ class Kubelet:
         member = self.members.get(pod.metadata.uid)
         if member is None and not pod.metadata.deletion_timestamp:
             self._start(pod)
-        elif member is not None and pod.metadata.deletion_timestamp and not member.draining:
+        elif member is not None and pod.metadata.deletion_timestamp and _has_less_time(pod, member):
             self._drain(pod, member)
         elif pod.metadata.deletion_timestamp and (member is None or _is_over(member)):
             self.members.pop(pod.metadata.uid, None)
@@ -94,21 +99,35 @@ class Kubelet:
             self.ctx.store.update(pod_with(pod, group.states, self.ctx.now()))
 
     def _drain(self, pod: Pod, member: Member) -> None:
-        member.draining = True
-        end = partial(self._end, pod, member)
-        if member.path is None:
-            end()
-            return
-        grace_seconds = pod.spec.termination_grace_period_seconds or 0
-        member.drain_timer = asyncio.get_running_loop().call_later(grace_seconds, end)
-        member.path.drain(pod.metadata.name, end)
-
-    def _end(self, pod: Pod, member: Member) -> None:
+        """Lets it finish what it runs and ends it, at the latest when its time is over; anew if that got shorter."""
+        was_draining, was_ending = member.draining, member.ending is not None
+        member.draining, member.ending = True, None
+        member.grace_seconds = pod.metadata.deletion_grace_period_seconds
+        seconds = pod.spec.termination_grace_period_seconds or 0
+        if member.grace_seconds is not None:
+            seconds = member.grace_seconds
         if member.drain_timer is not None:
             member.drain_timer.cancel()
-        if member.ending is None:
-            member.ending = asyncio.create_task(member.group.stop())
-            member.ending.add_done_callback(lambda _: self.ctx.enqueue(Key("Pod", *pod.key)))
+        end = partial(self._end, pod, member)
+        member.drain_timer = asyncio.get_running_loop().call_later(seconds, end)
+        if member.path is None or was_ending:
+            end()
+        elif not was_draining:
+            member.path.drain(pod.metadata.name, end)
+
+    def _end(self, pod: Pod, member: Member) -> None:
+        if member.ending is not None or member.drain_timer is None:
+            return
+        member.drain_timer.cancel()
+        left_seconds = max(0.0, member.drain_timer.when() - asyncio.get_running_loop().time())
+        member.ending = asyncio.create_task(
+            member.group.stop(None if member.grace_seconds is None else left_seconds)
+        )
+        member.ending.add_done_callback(lambda _: self.ctx.enqueue(Key("Pod", *pod.key)))
+
+
+def _has_less_time(pod: Pod, member: Member) -> bool:
+    return not member.draining or member.grace_seconds != pod.metadata.deletion_grace_period_seconds
 
 
 def _is_over(member: Member) -> bool:

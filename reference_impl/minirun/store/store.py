@@ -191,6 +191,7 @@ class Store:
             generation=1,
             resource_version="",
             deletion_timestamp="",
+            deletion_grace_period_seconds=None,
         )
         return stamped if dry_run else self._put("ADDED", stamped, None)
 
@@ -215,6 +216,7 @@ class Store:
             resource_version=was.resource_version,
             creation_timestamp=was.creation_timestamp,
             deletion_timestamp=was.deletion_timestamp,
+            deletion_grace_period_seconds=was.deletion_grace_period_seconds,
             generation=was.generation + changed,
         )
         if new == old:
@@ -234,12 +236,14 @@ class Store:
         uid: str = "",
         version: str = "",
         finalizer: str = "",
+        grace_seconds: int | None = None,
     ) -> R:
         """Takes an object away, or, while it has finalizers, marks it with a deletion time.
 
         Args:
             uid, version: preconditions; empty means any.
             finalizer: one that it gets with the deletion time; empty is none.
+            grace_seconds: what the mark says of how long its end may take; it can only get shorter.
 
         Raises:
             NotFoundError, ConflictError
@@ -247,14 +251,16 @@ class Store:
         old = self.get(type_, namespace, name)
         if uid not in ("", old.metadata.uid) or version not in ("", old.metadata.resource_version):
             raise ConflictError(f"{old.kind} {namespace}/{name}")
-        if finalizer in ("", *old.metadata.finalizers):
-            new = old
-        else:
-            new = with_meta(old, finalizers=[*old.metadata.finalizers, finalizer])
+        meta, new = old.metadata, old
+        if finalizer not in ("", *meta.finalizers):
+            new = with_meta(new, finalizers=[*meta.finalizers, finalizer])
         if not is_held(new):
             return self._put("DELETED", old, old)
-        if not old.metadata.deletion_timestamp:
+        if not meta.deletion_timestamp:
             new = with_meta(new, deletion_timestamp=rfc3339(self._clock.unix_ns()))
+        former = meta.deletion_grace_period_seconds
+        if grace_seconds is not None and (former is None or grace_seconds < former):
+            new = with_meta(new, deletion_grace_period_seconds=grace_seconds)
         return old if new is old else self._put("MODIFIED", new, old)
 
     def touch(self, old: R) -> R:

@@ -490,6 +490,30 @@ async def test_what_has_finalizers_lingers(client: httpx.AsyncClient, store: Sto
     assert body["metadata"]["deletionTimestamp"]
 
 
+@pytest.mark.parametrize(
+    ("query", "body", "kept"),
+    [
+        ({"gracePeriodSeconds": "0"}, None, 0),
+        ({}, {"gracePeriodSeconds": 7}, 7),
+        ({"gracePeriodSeconds": "5"}, {"gracePeriodSeconds": 7}, 5),
+        ({}, {"gracePeriodSeconds": -1}, 1),
+        ({}, {}, None),
+    ],
+)
+async def test_a_pod_is_deleted_with_a_grace_period(
+    client: httpx.AsyncClient, store: Store, query: dict[str, str], body: object, kept: int | None
+) -> None:
+    store.create(Pod(metadata=ObjectMeta(name="p", namespace="default", finalizers=["drain"])))
+    pods = "/api/v1/namespaces/default/pods"
+    answer = await client.request("DELETE", f"{pods}/p", params=query, json=body)
+    assert answer.json()["metadata"].get("deletionGracePeriodSeconds") == kept
+    longer = await client.request("DELETE", f"{pods}/p", params={"gracePeriodSeconds": "9"})
+    assert longer.json()["metadata"]["deletionGracePeriodSeconds"] == (9 if kept is None else kept)
+    refused = await client.request("DELETE", f"{pods}/p", params={"gracePeriodSeconds": "soon"})
+    assert refused.status_code == 400
+    assert "gracePeriodSeconds" in refused.json()["message"]
+
+
 async def test_delete_has_preconditions(client: httpx.AsyncClient, store: Store) -> None:
     store.create(config_map("a"))
     wrong = {"gracePeriodSeconds": None, "preconditions": {"uid": "another", "resourceVersion": None}}

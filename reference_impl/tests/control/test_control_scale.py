@@ -219,6 +219,39 @@ def test_an_instance_that_never_finishes_is_ended_after_the_revisions_timeout() 
     play(scene)
 
 
+GRACE = [
+    ((0,), 0),  # at once
+    ((20,), 20),  # from the deletion to SIGKILL, in place of the revision's timeout
+    ((20, 5), 5),  # it can get shorter
+    ((20, 30), 20),  # and not longer
+    ((None, 3), 3),
+]
+
+
+@pytest.mark.parametrize(("asked", "ends_after"), GRACE)
+@pytest.mark.parametrize("busy", [True, False])
+def test_whoever_deletes_a_pod_may_say_how_long_its_end_may_take(
+    asked: tuple[int | None, ...], ends_after: float, busy: bool
+) -> None:
+    async def scene(world: World) -> None:
+        world.profiles["hello"] = Profile(GOOD.start, GOOD.service, stop_seconds=500)
+        world.deploy("hello", timeout_seconds=60)
+        await world.until_ready("hello")
+        if busy:
+            asyncio.get_running_loop().create_task(world.request(HOST, 500))
+        await asyncio.sleep(1)
+        (pod,) = world.pods()
+        began = world.seconds()
+        for seconds in asked:
+            world.store.delete(Pod, *pod.key, grace_seconds=seconds)
+            await world.settle()
+        await world.until(lambda: pod.metadata.name not in {p.metadata.name for p in world.pods()})
+        assert ends_after <= world.seconds() - began < ends_after + 1
+        await asyncio.sleep(500)
+
+    play(scene)
+
+
 def test_a_revision_that_is_asked_for_while_it_goes_is_not_lost() -> None:
     async def scene(world: World) -> None:
         slow_end = Profile(GOOD.start, GOOD.service, stop_seconds=5)

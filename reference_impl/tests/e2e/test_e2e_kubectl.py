@@ -2,11 +2,14 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 
 import pytest
 from kubectlclient import Kubectl, kubectls
 from liveplatform import Platform, running
+
+from minirun.control.pods import TERMINATION_GRACE_SECONDS
 
 PROGRAMS = kubectls()
 VERSIONS = sorted(PROGRAMS, key=lambda version: [int(n) for n in re.findall(r"\d+", version)])
@@ -172,6 +175,17 @@ def test_core_objects_are_made_by_imperative_commands(kubectl: Kubectl) -> None:
 def test_questions_about_oneself_are_answered(kubectl: Kubectl) -> None:
     assert kubectl("auth", "can-i", "create", "ksvc") == "yes\n"
     assert "minirun" in kubectl("auth", "whoami")
+
+
+def test_a_pod_is_deleted_in_the_time_that_it_is_given(kubectl: Kubectl) -> None:
+    deaf = kubectl.service("deaf", CRASH="ignore-sigterm").replace("image: hello", "image: crash")
+    kubectl("apply", "-f", "-", stdin=deaf)
+    kubectl("wait", "--for=condition=Ready", "ksvc/deaf", "--timeout=30s")
+    pod = kubectl("get", "pods", "-o", "name", "-l", "serving.knative.dev/service=deaf").strip()
+    began = time.monotonic()
+    kubectl("delete", pod, "--now", "--timeout=30s")
+    assert 1 <= time.monotonic() - began < TERMINATION_GRACE_SECONDS / 2, "--now is one second"
+    kubectl("delete", "ksvc", "deaf", "--wait=false")
 
 
 MAPPING = """
