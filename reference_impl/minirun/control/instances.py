@@ -99,7 +99,7 @@ class Kubelet:
             self.ctx.store.update(pod_with(pod, group.states, self.ctx.now()))
 
     def _drain(self, pod: Pod, member: Member) -> None:
-        """Lets it finish what it runs and ends it, at the latest when its time is over; anew if that got shorter."""
+        """Lets it finish what it runs, for as long as it may, and ends it; anew if that got shorter."""
         was_draining, was_ending = member.draining, member.ending is not None
         member.draining, member.ending = True, None
         member.grace_seconds = pod.metadata.deletion_grace_period_seconds
