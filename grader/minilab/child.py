@@ -27,7 +27,11 @@ class Child:
 
     def __init__(self, overlay: list[Path], stderr: BinaryIO | int = subprocess.DEVNULL) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="minilab-")
-        parts = {VARIABLE: os.pathsep.join(map(str, overlay)), KEEP_STUBS: "keep"}
+        parts = {
+            VARIABLE: os.pathsep.join(map(str, overlay)),
+            KEEP_STUBS: "keep",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
         self._process = subprocess.Popen(
             [sys.executable, "-m", "minilab.driver"],
             stdin=subprocess.PIPE,

@@ -51,11 +51,16 @@ def starter(source: str, cuts: Iterable[Cut]) -> str:
                 raise CutError(
                     f"task {cut.task}: {name!r} is not at the top of the module; it has {', '.join(top)}"
                 )
+        dropped = sum((top[name].end_lineno or 0) - _start(top[name]) for name in cut.drop)
         for name in cut.symbols:
             node = top[name]
             if not isinstance(node, Named):
                 raise CutError(f"task {cut.task}: {name!r} must be a function or a class")
-            edits += [_stub(node, cut.task)] if isinstance(node, FUNCTIONS) else _stub_class(node, cut, lines)
+            if isinstance(node, FUNCTIONS):
+                edits.append(_stub(node, cut.task, dropped))
+            else:
+                edits += _stub_class(node, cut, lines)
+            dropped = 0
         edits += [_removed(top[name], lines) for name in cut.drop]
     for edit in sorted(edits, key=lambda edit: edit.first, reverse=True):
         lines[edit.first : edit.last] = edit.lines
@@ -89,7 +94,8 @@ def _start(node: ast.stmt) -> int:
     return min([node.lineno, *(each.lineno for each in decorators)]) - 1
 
 
-def _stub(node: Function, task: str) -> Edit:
+def _stub(node: Function, task: str, more: int = 0) -> Edit:
+    """Takes a function's body away; `more` lines that it needs are missing elsewhere."""
     body = body_of(node)
     if not body:
         raise CutError(f"task {task}: {node.name} has no body to cut")
@@ -97,7 +103,7 @@ def _stub(node: Function, task: str) -> Edit:
     first = _head_end(node) if len(body) == len(node.body) else node.body[0].end_lineno or 0
     assert node.end_lineno is not None
     indent = " " * (node.col_offset + 4)
-    count = node.end_lineno - first
+    count = node.end_lineno - first + more
     todo = f"# TODO(you): about {count} line{'s' * (count > 1)}"
     return Edit(
         first, node.end_lineno, (f"{indent}{todo}", f'{indent}raise NotImplementedError("task {task}")')

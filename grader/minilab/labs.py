@@ -38,9 +38,9 @@ class Bug(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One task.
 
-    symbols: what the learner writes, as `autoscaling.decider:scale`. answers: instead, the keys that are filled
-    in, of the lab's `answers.toml`. given: by symbol (a class), the members
-    that stay in the starter. drop: helpers that are part of the answer and are not in the starter at all.
+    symbols: what the learner writes, as `autoscaling.decider:scale`. answers: instead, the keys to be filled
+    in, of the lab's `answers.toml`. given: by symbol (a class), the members that stay in the starter.
+    drop: helpers that are part of the answer and are not in the starter at all.
     """
 
     id: str

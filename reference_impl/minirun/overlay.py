@@ -4,7 +4,7 @@
 `autoscaling/decider.py`, that file is the module, and each function or class in it that is still the
 untouched stub of a lab is the reference's. What the file left out is the reference's too, so whoever is stuck
 in one lab is not shut out of the next. Child processes inherit the variable, and so the parts. Where parts
-are judged, `MINIRUN_OVERLAY_STUBS=keep` leaves the stubs as they are.
+are judged, `MINIRUN_OVERLAY_STUBS=keep` takes the files as they are.
 """
 
 import ast
@@ -82,13 +82,13 @@ def names_of(node: ast.stmt) -> list[str]:
     return []
 
 
-def combine(own: ast.Module, reference: ast.Module, keep_stubs: bool) -> Iterator[tuple[bool, ast.stmt]]:
+def combine(own: ast.Module, reference: ast.Module) -> Iterator[tuple[bool, ast.stmt]]:
     """The statements of the module that both make, each with whether it is the learner's.
 
     The reference's imports come first, for its functions that stand in; what the learner's file left out
     keeps its place among the rest.
     """
-    stands_in = {node.name: node for node in reference.body if isinstance(node, Named) and not keep_stubs}
+    stands_in = {node.name: node for node in reference.body if isinstance(node, Named)}
     defined = {name for node in own.body for name in names_of(node)}
     yield from ((False, node) for node in reference.body if isinstance(node, (ast.Import, ast.ImportFrom)))
     left_out = deque(node for node in reference.body if names_of(node))
@@ -117,7 +117,7 @@ class OverlayLoader(importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         own, reference = (ast.parse(p.read_bytes(), p) for p in (self._own, self._reference))
-        statements = list(combine(own, reference, os.environ.get(KEEP_STUBS) == "keep"))
+        statements = list(combine(own, reference))
         named = [(is_own, node.name) for is_own, node in statements if isinstance(node, Named)]
         stubs = {node.name for node in own.body if isinstance(node, Named)}
         PARTS[module.__name__] = Part(
@@ -144,8 +144,8 @@ class OverlayLoader(importlib.abc.Loader):
 class OverlayFinder(importlib.abc.MetaPathFinder):
     """Finds the modules of `minirun` that a folder of the overlay has a file for."""
 
-    def __init__(self, places: Sequence[Path]) -> None:
-        self._places = places
+    def __init__(self, places: Sequence[Path], keep_stubs: bool) -> None:
+        self._places, self._keep_stubs = places, keep_stubs
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -158,10 +158,10 @@ class OverlayFinder(importlib.abc.MetaPathFinder):
         found = importlib.machinery.PathFinder.find_spec(fullname, path) if own else None
         if own is None or found is None or found.origin is None:
             return None
-        loader = OverlayLoader(own.resolve(), Path(found.origin))
+        loader = None if self._keep_stubs else OverlayLoader(own.resolve(), Path(found.origin))
         return importlib.util.spec_from_file_location(fullname, own.resolve(), loader=loader)
 
 
 def install() -> None:
     """Lays the folders of `MINIRUN_OVERLAY` over the package; called before any module is imported."""
-    sys.meta_path.insert(0, OverlayFinder(folders()))
+    sys.meta_path.insert(0, OverlayFinder(folders(), os.environ.get(KEEP_STUBS) == "keep"))

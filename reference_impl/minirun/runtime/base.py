@@ -114,7 +114,7 @@ class InstanceSpec:
 
 
 class Stage(StrEnum):
-    """Where an instance is in its life; the table of moves is in `instance.py`."""
+    """Where an instance is in its life; the moves are in `lifecycle.py`."""
 
     PENDING = "Pending"
     STARTING = "Starting"

@@ -1,18 +1,16 @@
 """One instance's life: started, probed, restarted when it fails, drained and gone.
 
-The life cycle is the table `MOVES`; the container comes from a `Runtime`; one task looks after both. As in a
+The life cycle is `lifecycle.py`; the container comes from a `Runtime`; one task looks after both. As in a
 Pod, the startup probe comes before the readiness probe, which decides on traffic, and the liveness probe,
 which restarts; a container that ends is started again after a pause that grows. An instance that was not
 ready once within its progress deadline is ended for good. One that runs once has no probes: it is ready as
-soon as it runs, and gone when its container ends or its time is up. Counterpart: the kubelet's pod worker and
-prober, and Knative's fast readiness probing.
+soon as it runs, and gone when its container ends or its time is up. Counterpart: the kubelet's pod worker.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from minirun.model.clock import SECOND_NS, Clock
 from minirun.runtime.base import (
@@ -27,137 +25,12 @@ from minirun.runtime.base import (
     Stage,
     StartError,
 )
+from minirun.runtime.ending import LAST_LINES, deadline_words, end, exit_words, last_words
+from minirun.runtime.lifecycle import back_off_seconds, next_stage, phase_of
+from minirun.runtime.probing import keep_probing
 
-MOVES: Mapping[Stage, Mapping[str, Stage]] = {
-    Stage.PENDING: {"start": Stage.STARTING, "stop": Stage.GONE},
-    Stage.STARTING: {
-        "pass": Stage.READY,
-        "exit": Stage.CRASH_LOOP_BACK_OFF,
-        "finish": Stage.GONE,
-        "stop": Stage.DRAINING,
-        "deadline": Stage.GONE,
-    },
-    Stage.READY: {
-        "fail": Stage.STARTING,
-        "exit": Stage.CRASH_LOOP_BACK_OFF,
-        "finish": Stage.GONE,
-        "stop": Stage.DRAINING,
-    },
-    Stage.CRASH_LOOP_BACK_OFF: {"start": Stage.STARTING, "stop": Stage.GONE, "deadline": Stage.GONE},
-    Stage.DRAINING: {"exit": Stage.GONE, "finish": Stage.GONE},
-    Stage.GONE: {},
-}
-"""Stage and event give the next stage. "pass" and "fail" are verdicts of the readiness probe; the end of the
-container is an "exit", or the "finish" of an instance that runs once."""
-
-FAST_PROBE_SECONDS = 0.002
-SLOW_PROBE_SECONDS = 10.0
-MAX_BACK_OFF_SECONDS = 300.0
 UNSTARTED_PAUSE_SECONDS = 10.0  # at most, until what is missing for a start is looked for again
 STABLE_SECONDS = 600.0
-LAST_LINES = 10
-LAST_CHARACTERS = 2048
-
-
-def next_stage(stage: Stage, event: str) -> Stage:
-    """The stage after `event`; an event that means nothing in this stage leaves it as it is."""
-    return MOVES[stage].get(event, stage)
-
-
-def phase_of(stage: Stage, reason: str) -> Literal["Pending", "Running", "Succeeded", "Failed"]:
-    """A Pod's phase for a stage; one that ended with a `reason` has failed."""
-    if stage is Stage.GONE:
-        return "Failed" if reason else "Succeeded"
-    return "Pending" if stage is Stage.PENDING else "Running"
-
-
-def back_off_seconds(failures: int) -> float:
-    """The pause before the container is started again after `failures` (1, 2, ...) ends in a row.
-
-    The first restart is at once, then 1 s, doubled each time up to 5 minutes: the kubelet's rule and cap with
-    its newer, shorter first step (kubernetes.io, Pod lifecycle, "How Pods handle problems with containers").
-    """
-    return 0.0 if failures <= 1 else min(MAX_BACK_OFF_SECONDS, 2.0 ** min(failures - 2, 10))
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """Tries of one probe in a row with the same outcome, and the verdict so far (None: neither yet)."""
-
-    in_a_row: int = 0
-    last_ok: bool = False
-    verdict: bool | None = None
-
-
-def count_probe(probe: Probe, tally: Tally, ok: bool) -> Tally:
-    """The tally after one more try: `success_threshold` successes in a row pass, `failure_threshold` fail."""
-    in_a_row = tally.in_a_row + 1 if ok == tally.last_ok else 1
-    threshold = probe.success_threshold if ok else probe.failure_threshold
-    return Tally(in_a_row, ok, ok if in_a_row >= threshold else tally.verdict)
-
-
-def last_words(lines: Iterable[bytes]) -> str:
-    """The last log lines as one text, cut to the 2048 characters of Kubernetes' termination messages."""
-    return "\n".join(line.decode("utf-8", "replace") for line in lines)[-LAST_CHARACTERS:]
-
-
-def exit_words(status: ExitStatus, words: str) -> tuple[str, str]:
-    """Reason and message for a container that ended, in the words of Knative's condition ContainerHealthy."""
-    if status.oom:
-        return "OOMKilled", "Container failed with: out of memory; raise the memory limit or use less"
-    words = words or f"exit code {status.code} and no output"
-    return f"ExitCode{status.code}", f"Container failed with: {words}"
-
-
-def deadline_words(port: int, seconds: float, seen: ProbeResult, words: str) -> str:
-    """What to say of an app that ran, but was not ready once within its progress deadline."""
-    if seen.listening:
-        fault = f"The app was not ready within {seconds:g} s: its readiness probe said: {seen.detail}."
-    else:
-        fault = f"The app did not listen on $PORT (PORT={port}) within {seconds:g} s."
-    return f"{fault} Its last log lines: {words or '(none)'}"
-
-
-async def try_probe(process: RunningProcess, probe: Probe) -> ProbeResult:
-    """One try within the probe's timeout; while nobody listens it knocks again every few milliseconds."""
-    silence = seen = ProbeResult(ok=False, detail=f"no answer within {probe.timeout_seconds:g} s")
-    try:
-        async with asyncio.timeout(probe.timeout_seconds):
-            while True:
-                seen = silence
-                seen = await process.probe(probe)
-                if seen.listening:
-                    return seen
-                await asyncio.sleep(FAST_PROBE_SECONDS)
-    except TimeoutError:
-        return seen
-
-
-async def keep_probing(
-    process: RunningProcess, probe: Probe, clock: Clock, until: Callable[[bool | None, ProbeResult], bool]
-) -> ProbeResult:
-    """Probes once a period, until `until(verdict so far, this try)` is true; returns that last try."""
-    await asyncio.sleep(probe.initial_delay_seconds)
-    tally = Tally()
-    while True:
-        began_ns = clock.monotonic_ns()
-        seen = await try_probe(process, probe)
-        tally = count_probe(probe, tally, seen.ok)
-        if until(tally.verdict, seen):
-            return seen
-        period = probe.period_seconds or (SLOW_PROBE_SECONDS if tally.verdict else FAST_PROBE_SECONDS)
-        await asyncio.sleep(max(0.0, period - (clock.monotonic_ns() - began_ns) / SECOND_NS))
-
-
-async def end(process: RunningProcess, grace_seconds: float) -> None:
-    """SIGTERM, `grace_seconds` to leave in, then SIGKILL; returns when it is gone."""
-    process.terminate()
-    try:
-        async with asyncio.timeout(grace_seconds):
-            await process.wait()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
 
 
 @dataclass(eq=False)

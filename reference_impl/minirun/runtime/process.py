@@ -27,6 +27,7 @@ import psutil
 from minirun.model.expansion import expand
 from minirun.runtime.base import Bundle, InstanceSpec, Log, StartError
 from minirun.runtime.child import Child
+from minirun.runtime.contract import environment
 from minirun.runtime.mounts import VARIABLE, lay_out
 from minirun.runtime.ports import Ports, redirect
 from minirun.runtime.warm import INTERPRETERS, WarmPool
@@ -35,21 +36,6 @@ MARK = "MINIRUN_INSTANCE"
 LEADER_WATCH_SECONDS = 0.05
 GROUP_WATCH_TURNS = 10
 LEFTOVER_LOOKS = 100
-
-
-def contract_env(spec: InstanceSpec, port: int) -> dict[str, str]:
-    """The variables that the container contract promises (cloud.google.com/run/docs/container-contract).
-
-    An instance that runs once brings its own; nothing is to listen on a port there.
-    """
-    told = {"PORT": str(port)} if port else {}
-    if spec.runs_once:
-        return told
-    return told | {
-        "K_SERVICE": spec.service,
-        "K_CONFIGURATION": spec.configuration,
-        "K_REVISION": spec.revision,
-    }
 
 
 def resident_bytes(groups: set[int], everyone: bool) -> Counter[int]:
@@ -149,7 +135,8 @@ class ProcessRuntime:
             if served:
                 port = held.enter_context(self._ports.claim_any()).getsockname()[1]
             own = held.enter_context(TemporaryDirectory(dir=self._scratch, ignore_cleanup_errors=True))
-            env = self._environment(spec, bundle, port, own)
+            defaults = {**self._common, "HOME": own, "TMPDIR": own}
+            env = environment(spec, port, dict(bundle.env), defaults) | {MARK: self._mark + spec.uid}
             env |= {name: redirect(env[name], others) for name, _ in spec.env}
             if spec.mounts:
                 env[VARIABLE] = await self._mount(spec, Path(own), log)
@@ -190,13 +177,6 @@ class ProcessRuntime:
 
     async def _remove_volumes(self, uid: str) -> None:
         await asyncio.to_thread(shutil.rmtree, self._volumes / uid, ignore_errors=True)
-
-    def _environment(self, spec: InstanceSpec, bundle: Bundle, port: int, own: str) -> dict[str, str]:
-        image = dict(bundle.env)
-        if "PATH" in image:
-            image["PATH"] += os.pathsep + self._common["PATH"]
-        env = {**self._common, "HOME": own, "TMPDIR": own, **image, **dict(spec.env)}
-        return {**env, **contract_env(spec, port), MARK: self._mark + spec.uid}
 
     async def _see_off(self, child: Child, held: ExitStack) -> None:
         await child.wait()

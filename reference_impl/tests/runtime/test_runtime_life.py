@@ -4,17 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minirun.runtime.base import ExitStatus, Probe, ProbeResult, Stage
-from minirun.runtime.instance import (
-    MOVES,
-    Tally,
-    back_off_seconds,
-    count_probe,
-    deadline_words,
-    exit_words,
-    last_words,
-    next_stage,
-    phase_of,
-)
+from minirun.runtime.ending import deadline_words, exit_words, last_words
+from minirun.runtime.lifecycle import MOVES, back_off_seconds, next_stage, phase_of
+from minirun.runtime.probing import Tally, count_probe
 
 EVENTS = ["start", "pass", "fail", "exit", "stop", "deadline"]
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from minirun.runtime.base import Probe, ProbeResult
-from minirun.runtime.instance import try_probe
 from minirun.runtime.probes import probe_network
+from minirun.runtime.probing import try_probe
 
 
 @asynccontextmanager
