@@ -10,6 +10,7 @@ Counterparts in knative/serving: the activator's handler (pkg/activator/handler)
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from enum import Enum
 from random import Random
@@ -24,10 +25,21 @@ from minirun.model.clock import Clock
 
 
 class QueueFull(Exception):  # noqa: N818 - it is a state, not a fault
-    """Every instance's queue is full; the client sees 503 with this text."""
+    """Every instance's queue is full; the client sees 503, or its profile's status, with this text."""
+
+    note = ""  # for the log
+
+    def __init__(self, text: str = "pending request queue full") -> None:
+        super().__init__(text)
+
+
+class QueueTimeout(QueueFull):
+    """The request waited for a slot longer than its profile lets it queue; the texts are Cloud Run's."""
+
+    note = "The request was aborted because there was no available instance."
 
     def __init__(self) -> None:
-        super().__init__("pending request queue full")
+        super().__init__("Rate exceeded.")
 
 
 class ActivationTimeout(Exception):  # noqa: N818
@@ -140,6 +152,8 @@ class RevisionPath:
         clock: its `monotonic_ns` stamps the statistics.
         rng: for the random policy.
         on_first_request: called at once with the stat that wakes a silent revision.
+
+    `queue_seconds` is how long a request may wait for a slot, whatever time it has.
     """
 
     def __init__(
@@ -161,6 +175,7 @@ class RevisionPath:
         self._reporter = ConcurrencyReporter()
         self._instances: dict[str, _Instance] = {}
         self._proxy_mode = self._proxied = True
+        self.queue_seconds = math.inf
 
     @property
     def running(self) -> int:
@@ -194,14 +209,16 @@ class RevisionPath:
 
         Raises:
             QueueFull: serve mode, and all instances' queues are full.
+            QueueTimeout: no slot became free within `queue_seconds`.
             ActivationTimeout: no slot became free in time.
         """
         loop = asyncio.get_running_loop()
         request = _Request(self, exclude, loop.create_future())
         self._place(request)
         timer = None
-        if timeout_seconds is not None and not request.future.done():
-            timer = loop.call_later(timeout_seconds, self._expire, request, timeout_seconds)
+        seconds = min(math.inf if timeout_seconds is None else timeout_seconds, self.queue_seconds)
+        if seconds < math.inf and not request.future.done():
+            timer = loop.call_later(seconds, self._expire, request, seconds, seconds != timeout_seconds)
         try:
             return await request.future
         except asyncio.CancelledError:
@@ -316,11 +333,11 @@ class RevisionPath:
         del instance.queue[request]
         instance.stats.leave(self._now_ns())
 
-    def _expire(self, request: _Request, timeout_seconds: float) -> None:
+    def _expire(self, request: _Request, seconds: float, by_queue: bool) -> None:
         if not request.future.done():
             self._withdraw(request)
-            text = f"no instance of {self.namespace}/{self.revision} had room within {timeout_seconds:g} s"
-            request.future.set_exception(ActivationTimeout(text))
+            text = f"no instance of {self.namespace}/{self.revision} had room within {seconds:g} s"
+            request.future.set_exception(QueueTimeout() if by_queue else ActivationTimeout(text))
 
     def _abandon(self, request: _Request) -> None:
         """The caller was cancelled, perhaps just after the request got its slot or was refused."""

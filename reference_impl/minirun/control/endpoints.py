@@ -6,7 +6,7 @@ ServerlessService says. Counterparts: Kubernetes' EndpointSlice controller, and 
 Services of pkg/reconciler/serverlessservice in knative/serving.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +15,8 @@ from minirun.activation.reporter import ActivatorStat
 from minirun.autoscaling.lifecycle import SERVE
 from minirun.autoscaling.spec import DeciderSpec, MetricSpec, ScalePolicy
 from minirun.control.children import Key, deployment_name
-from minirun.model.clock import Clock
+from minirun.control.pods import READY_ANNOTATION, STARTED_ANNOTATION
+from minirun.model.clock import SECOND_NS, Clock
 from minirun.model.conditions import is_true
 from minirun.model.labels import PORT_ANNOTATION
 from minirun.model.resources import Deployment, Pod, Revision, ServerlessService
@@ -32,16 +33,42 @@ class Specs(NamedTuple):
     metric: MetricSpec
 
 
+class StartUps:
+    """How long a revision's instances take from the start of their process until they are ready, on average.
+
+    `mean_seconds` is None until one was seen.
+    """
+
+    def __init__(self) -> None:
+        self.mean_seconds: float | None = None
+        self._count = 0
+        self._ready: set[str] = set()
+
+    def note(self, ready: Iterable[Pod]) -> None:
+        """These Pods are ready; those that were not the last time have just started."""
+        before, self._ready = self._ready, set()
+        for pod in ready:
+            meta = pod.metadata
+            self._ready.add(meta.name)
+            if meta.name not in before:
+                began_ns, ready_ns = (
+                    int(meta.annotations[a]) for a in (STARTED_ANNOTATION, READY_ANNOTATION)
+                )
+                self._count += 1
+                mean = self.mean_seconds or 0.0
+                self.mean_seconds = mean + ((ready_ns - began_ns) / SECOND_NS - mean) / self._count
+
+
 class Entry:
     """A revision that requests can reach.
 
     `key` is `namespace/name`, `revision` the object as last seen (its timeouts are in `revision.spec`),
     `ready` the number of ready instances, `metric` what the autoscaler reads of it, `specs` what the
     autoscaler reads in the revision's annotations, with what it was made from, `proxied` whether the
-    ServerlessService wants the activator in the path.
+    ServerlessService wants the activator in the path, `start_ups` how long its instances took to start.
     """
 
-    __slots__ = ("key", "metric", "path", "proxied", "ready", "revision", "specs")
+    __slots__ = ("key", "metric", "path", "proxied", "ready", "revision", "specs", "start_ups")
 
     def __init__(self, key: str, revision: Revision, path: RevisionPath) -> None:
         self.key, self.revision, self.path = key, revision, path
@@ -49,6 +76,7 @@ class Entry:
         self.metric = MetricSpec()
         self.specs: tuple[object, Specs] | None = None
         self.proxied = True
+        self.start_ups = StartUps()
 
     @property
     def through_activator(self) -> bool:
@@ -128,7 +156,10 @@ def reconcile(ctx: "Context", namespace: str, name: str) -> float | None:
         return None
     deployment = ctx.store.find(Deployment, namespace, deployment_name(name))
     pods = ctx.store.dependents(deployment.metadata.uid, Pod) if deployment else ()
-    endpoints = [endpoint_of(pod) for pod in pods if is_ready(pod)]
+    ready = [pod for pod in pods if is_ready(pod)]
+    endpoints = [endpoint_of(pod) for pod in ready]
+    entry.start_ups.note(ready)
+    entry.path.queue_seconds = ctx.profile(namespace).queue_limit.seconds(entry.start_ups.mean_seconds)
     if endpoints:
         ctx.paths.active[entry.key] = entry
     before, entry.ready = entry.ready, len(endpoints)

@@ -22,9 +22,9 @@ class Destination:
     `response_start_timeout_seconds` counts from arrival, the wait for an instance included, to the first byte
     of the answer (Knative's `timeoutSeconds`); with `timeout_is_whole_request` to the last (Cloud Run's).
     `h2c` says that its instances speak HTTP/2 only. `overflow_status` answers a request that finds every
-    queue full. `admit` is asked once for each request, before it can wake or wait for an instance; None lets
-    all in. `logs_requests`: every request is logged. `rewrite_host`, if any, is the Host that the instance
-    gets (an Ingress's `rewriteHost`).
+    queue full, or waits in one for too long. `admit` is asked once for each request, before it can wake or
+    wait for an instance; None lets all in. `logs_requests`: every request is logged. `rewrite_host`, if any,
+    is the Host that the instance gets (an Ingress's `rewriteHost`).
     """
 
     namespace: str

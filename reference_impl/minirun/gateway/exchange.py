@@ -259,7 +259,7 @@ class Exchange:
         try:
             connection = await self._reach(destination)
         except QueueFull as error:
-            self.fail(destination.overflow_status, str(error))
+            self.refuse(Refusal(destination.overflow_status, str(error), note=error.note))
         except ActivationTimeout:
             self.fail(504, "request timeout")
         except ConnectionError as error:

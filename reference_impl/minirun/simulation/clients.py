@@ -53,7 +53,7 @@ class Clients:
             self.waits.append((self._now_ns() - arrived_ns) / SECOND_NS)
             status = await self._runtime.serve(lease.endpoint.host)
         except QueueFull:
-            status = 503
+            status = destination.overflow_status
         except ActivationTimeout:
             status = 504
         self._answered(arrived_ns, lease, status)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minirun.activation.path import ActivationTimeout, Endpoint, Lease, QueueFull, RevisionPath
+from minirun.activation.path import ActivationTimeout, Endpoint, Lease, QueueFull, QueueTimeout, RevisionPath
 from minirun.activation.reporter import FIRST_REQUEST, ActivatorStat
 from minirun.simulation.loop import VirtualClock, run_virtual
 
@@ -83,6 +83,27 @@ def test_a_lease_gives_its_slot_back_once_however_often_it_is_released() -> None
         first.release()
         assert second is not None
         assert world.path.try_acquire() is None
+
+    virtual(1, main)
+
+
+@pytest.mark.parametrize(
+    ("own", "error"), [(None, QueueTimeout), (12.0, QueueTimeout), (10.0, ActivationTimeout)]
+)
+def test_a_request_queues_as_long_as_its_profile_lets_it_or_its_own_time_if_that_is_shorter(
+    own: float | None, error: type[Exception]
+) -> None:
+    async def main(world: World) -> None:
+        world.path.queue_seconds = 11.0 if own != 10.0 else 10.0
+        for mode in (True, False):
+            world.serve("a")
+            world.path.set_proxy_mode(mode)
+            held, start = await world.path.acquire(1), world.clock.monotonic_ns()
+            with pytest.raises(error):
+                await world.path.acquire(own)
+            assert world.clock.monotonic_ns() - start == world.path.queue_seconds * 1e9
+            assert (world.path.waiting, world.path.running) == (0, 1)
+            held.release()
 
     virtual(1, main)
 

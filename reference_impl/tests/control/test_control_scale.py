@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from controlworld import GOOD, NS, World, key, play
 
+from minirun.activation.path import QueueTimeout
 from minirun.control.deployment import plan_pods
 from minirun.model.meta import Condition, ObjectMeta
 from minirun.model.profiles import PROFILE_LABEL
@@ -62,6 +63,25 @@ def test_the_first_request_after_a_restart_at_zero_wakes_the_revision_at_once() 
         assert abs(world.seconds() - began - 0.6) < 0.001, (
             "0.5 s to start, 0.1 s of work, no beat to wait for"
         )
+
+    play(scene)
+
+
+@pytest.mark.parametrize(("start", "seconds"), [("0.5", 10.0), ("4", 14.0)])
+def test_a_cloudrun_request_queues_for_ten_seconds_or_as_long_as_a_start_takes_three_and_a_half_times(
+    start: str, seconds: float
+) -> None:
+    async def scene(world: World) -> None:
+        world.store.create(Namespace(metadata=ObjectMeta(name=NS, labels={PROFILE_LABEL: "cloudrun"})))
+        world.profiles["hello"] = Profile(distribution(start), distribution("0.1"))
+        world.deploy("hello", concurrency=1, annotations={"autoscaling.knative.dev/max-scale": "1"})
+        await world.until_ready("hello")
+        path = world.path("hello-00001")
+        held, began = await path.acquire(1), world.seconds()
+        with pytest.raises(QueueTimeout, match=r"^Rate exceeded\.$"):
+            await path.acquire(300)
+        assert world.seconds() - began == pytest.approx(seconds, abs=0.01)
+        held.release()
 
     play(scene)
 

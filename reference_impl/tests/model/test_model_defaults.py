@@ -1,5 +1,6 @@
 """What clients see echoed after a create, and that defaulting again changes nothing."""
 
+import math
 from typing import Any
 
 import msgspec
@@ -125,6 +126,9 @@ def test_the_cloudrun_profile_has_cloud_runs_defaults_and_limits() -> None:
         False,
         True,
     )
+    limits = [profile.queue_limit.seconds(mean) for mean in (None, 0.1, 2.0, 6.0)]
+    assert limits == [math.inf, 10, 10, 21]
+    assert profile_of(None).queue_limit.seconds(6.0) == math.inf
     spec = echoed(service({"image": "a"}), profile.defaults_settings(DefaultsSettings()))["template"]["spec"]
     assert (spec["containerConcurrency"], spec["timeoutSeconds"]) == (80, 300)
     assert spec["containers"][0]["resources"] == {"limits": {"cpu": "1000m", "memory": "512Mi"}}
