@@ -20,7 +20,7 @@ class Probe:
     """A health check, with Kubernetes' fields and defaults; `port` 0 is the port given in $PORT.
 
     `h2c` is an HTTP probe of a container that speaks HTTP/2 only.
-    `period_seconds` 0 is Knative's fast probing: every 5 ms until the app is ready, every 10 s after that.
+    `period_seconds` 0 is Knative's fast probing: every 2 ms until the app is ready, every 10 s after that.
     """
 
     kind: Literal["http", "h2c", "tcp", "exec", "grpc"] = "tcp"
