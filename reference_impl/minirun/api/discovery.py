@@ -14,7 +14,7 @@ from minirun.api.requests import JSON, accepted
 from minirun.api.reviews import REVIEWS
 from minirun.model.resources import KINDS, Kind
 
-READ: Final = ("get", "list", "watch")
+READ: Final = ("get", "list")
 WRITE: Final = ("create", "delete", "patch", "update")
 VERSION: Final = {
     "major": "1",
@@ -77,9 +77,10 @@ def _group(group: str, versions: list[str]) -> dict[str, object]:
 def _verbs(kind: Kind) -> list[str]:
     if kind in REVIEWS:
         return ["create"]
+    read = READ + ("watch",) * kind.watched
     if kind.read_only:
-        return sorted(READ + ("delete",) * kind.deletable)
-    return sorted(READ + WRITE + ("deletecollection",) * kind.namespaced)
+        return sorted(read + ("delete",) * kind.deletable)
+    return sorted(read + WRITE + ("deletecollection",) * kind.namespaced)
 
 
 def _of(group_version: str) -> list[Kind]:

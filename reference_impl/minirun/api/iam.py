@@ -89,7 +89,10 @@ class IAM:
     async def test_permissions(self, message: Document) -> Document:
         """Whoever reaches this API owns the project, and so holds every permission."""
         self._subject(message)
-        asked = message.get("permissions")
+        try:
+            asked = msgspec.convert(message.get("permissions") or [], list[str])
+        except msgspec.ValidationError as error:
+            raise StatusError(400, f"permissions can't be read: {error}") from None
         return {"permissions": asked} if asked else {}
 
     def _subject(self, message: Document) -> Resource:

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from minirun.api.bodies import read_body
-from minirun.api.requests import json_response
+from minirun.api.requests import is_true, json_response
 from minirun.api.status import StatusError, details_of, not_found, success
 from minirun.images.bundle import Image as Bundle
 from minirun.images.references import parse_reference
@@ -65,6 +65,8 @@ class ImagesAPI:
             return await self._build(request)
         there = {image.metadata.name: image for image in map(to_resource, self._images.list())}
         if request.method == "GET" and not name:
+            if is_true(request.query_params, "watch"):
+                raise StatusError(405, "images are not watched; list them again instead")
             body = {"kind": "ImageList", "apiVersion": _KIND.api_version, "metadata": {}}
             return json_response(body | {"items": list(there.values())})
         if request.method not in ("GET", "DELETE") or not name:

@@ -85,6 +85,10 @@ STATUS: Final[Table] = (
         )
     ),
 )
+SIGNED: Final[Table] = (
+    Row(("creator",), ("metadata", "annotations", RUN_CREATOR), SAME),
+    Row(("lastModifier",), ("metadata", "annotations", RUN_LAST_MODIFIER), SAME),
+)
 _OVERRIDE: Final = nested((*rows("name", "args", "clearArgs"), Row(("env",), ("env",), each(ENV))))
 RUN_REQUEST: Final[Table] = (
     Row(("overrides", "taskCount"), ("overrides", "taskCount"), SAME),
@@ -102,16 +106,13 @@ def job_to_v1(v2: Document, name: str, stored: Document | None = None) -> Docume
 
 
 def _shared(v1: Document, table: Table, parent: str) -> Document:
-    v2 = common_to_v2(v1, parent) | to_v2(table, v1) | to_v2(STATUS, v1)
-    put(v2, ("creator",), dig(v1, ("metadata", "annotations", RUN_CREATOR)))
-    return v2
+    return common_to_v2(v1, parent) | to_v2(table, v1) | to_v2(STATUS, v1)
 
 
 def job_to_v2(v1: Document, parent: str, ready: str) -> Document:
     """A v1 Job, as it is shown, as v2's; arguments as in `mapping.service_to_v2`."""
-    v2 = _shared(v1, JOB_TABLE, f"{parent}/jobs")
+    v2 = _shared(v1, (*JOB_TABLE, *SIGNED), f"{parent}/jobs")
     v2.setdefault("launchStage", "GA")
-    put(v2, ("lastModifier",), dig(v1, ("metadata", "annotations", RUN_LAST_MODIFIER)))
     if latest := v2.get("latestCreatedExecution"):
         latest["name"] = f"{v2['name']}/executions/{latest['name']}"
     return v2 | states_to_v2(v1, ready, apart=True)
@@ -120,7 +121,7 @@ def job_to_v2(v1: Document, parent: str, ready: str) -> Document:
 def execution_to_v2(v1: Document, parent: str, ready: str) -> Document:
     """A v1 Execution as v2's; `ready` is its condition Completed."""
     job = v1["metadata"]["labels"].get(JOB, "")
-    v2 = _shared(v1, TEMPLATE, f"{parent}/jobs/{job}/executions")
+    v2 = _shared(v1, (*TEMPLATE, *SIGNED), f"{parent}/jobs/{job}/executions")
     return v2 | states_to_v2(v1, ready) | {"job": job, "launchStage": "GA"}
 
 

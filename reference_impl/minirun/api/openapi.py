@@ -195,7 +195,8 @@ def _paths(kind: Kind) -> dict[str, Schema]:
     if kind in REVIEWS:
         return {here: _at(kind, here, [_POST])}
     item = f"{here}/{{name}}"
-    verbs = {here: [_READ_LIST, _POST], item: [_GET, _PUT, _PATCH, _REMOVE]}
+    listed = _READ_LIST if kind.watched else _READ_LIST._replace(parameters={})
+    verbs = {here: [listed, _POST], item: [_GET, _PUT, _PATCH, _REMOVE]}
     if kind.namespaced:
         verbs[here].append(_REMOVE_ALL)
         verbs[everywhere] = [_READ_LIST]

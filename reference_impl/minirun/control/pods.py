@@ -45,6 +45,7 @@ LOG_LABELS = {
     TASK_ATTEMPT: "run.googleapis.com/task_attempt",
 }
 COMPLETED = "Completed"  # the reason of a container that ended well
+UNSTARTED_EXIT_CODE = 128  # what containerd says of a container that could not be started
 TERMINATION_GRACE_SECONDS = 10.0  # from SIGTERM to SIGKILL, as on Cloud Run
 
 
@@ -154,11 +155,12 @@ def container_status(pod: Pod, container: Container, state: InstanceState, at: s
     started = rfc3339(state.started_unix_ns) if state.started_unix_ns else ""
     told = [each.terminated for each in (before.state, before.last_state) if each and each.terminated]
     finished = next((end.finished_at for end in told if end.started_at == started), at)
+    unknown = UNSTARTED_EXIT_CODE if state.reason else 0
     ended = ContainerState(
         terminated=ContainerStateDetail(
             reason=state.reason or COMPLETED,
             message=state.message,
-            exit_code=state.exit_code,
+            exit_code=unknown if state.exit_code is None else state.exit_code,
             started_at=started,
             finished_at=finished,
         )

@@ -58,7 +58,7 @@ def set_defaults(
     if isinstance(new, Namespace):
         return replace(new, spec=old.spec if isinstance(old, Namespace) else Namespace().spec)
     spec = getattr(new, "spec", None)
-    if isinstance(spec, RevisionSpec):
+    if isinstance(spec, RevisionSpec) and spec != getattr(old, "spec", None):  # defaults may have changed
         spec = _default_revision_spec(spec, settings)
     if isinstance(spec, ConfigurationSpec):  # a ServiceSpec is one
         template = replace(spec.template, spec=_default_revision_spec(spec.template.spec, settings))

@@ -1006,7 +1006,8 @@ class Kind(NamedTuple):
     """A row of the table of kinds. `type.kind` and `type.api_version` have constant defaults.
 
     `subresources`: the name of each and its verbs. `read_only`: the platform makes such objects, nobody else;
-    `deletable`: anybody may still delete them. `singular` is what clients may say for one object.
+    `deletable`: anybody may still delete them. `watched`: lists select, page and watch. `singular` is what
+    clients may say for one object.
     """
 
     type: type[Resource]
@@ -1016,6 +1017,7 @@ class Kind(NamedTuple):
     categories: tuple[str, ...] = ()
     read_only: bool = False
     deletable: bool = False
+    watched: bool = True
     subresources: Mapping[str, tuple[str, ...]] = {}
 
     @property
@@ -1091,7 +1093,7 @@ KINDS: Final[tuple[Kind, ...]] = (
     Kind(Job, "jobs", categories=_RUN, subresources=_STATUS),
     Kind(Execution, "executions", categories=_RUN, read_only=True, deletable=True),
     Kind(Task, "tasks", categories=_RUN, read_only=True),
-    Kind(Image, "images", ("img",), namespaced=False, read_only=True, deletable=True),
+    Kind(Image, "images", ("img",), namespaced=False, read_only=True, deletable=True, watched=False),
     Kind(Operation, "operations", read_only=True),
 )
 KIND_OF: Final = {kind.type: kind for kind in KINDS}

@@ -19,6 +19,7 @@ from minirun.control.job import (
     next_indexes,
     task_state,
 )
+from minirun.control.pods import container_status
 from minirun.model.conditions import find
 from minirun.model.defaults import set_defaults
 from minirun.model.labels import CANCELLED_ANNOTATION, EXECUTION, RUNNING_STATE
@@ -37,6 +38,7 @@ from minirun.model.resources import (
     TaskTemplate,
 )
 from minirun.model.settings import DefaultsSettings
+from minirun.runtime.base import InstanceState, Stage
 from minirun.runtime.virtual import Profile, distribution
 from minirun.simulation.loop import VirtualClock, run_virtual
 
@@ -155,6 +157,16 @@ def test_a_task_that_fails_is_tried_again_and_then_the_execution_fails() -> None
         assert len(world.pods()) == 3
 
     play(scene)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said", "shown"), [("", None, 0), ("ExitCode3", 3, 3), ("StartError", None, 128)]
+)
+def test_every_container_that_has_ended_has_an_exit_code(reason: str, said: int | None, shown: int) -> None:
+    state = InstanceState(stage=Stage.GONE, reason=reason, exit_code=said)
+    ended = container_status(Pod(), Container(name="c"), state, "2026-11-24T10:00:00Z").state.terminated
+    assert ended is not None
+    assert ended.exit_code == shown
 
 
 def test_one_failed_task_does_not_keep_the_others_from_running() -> None:

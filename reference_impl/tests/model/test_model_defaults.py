@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from minirun.model.decoding import decode
 from minirun.model.defaults import set_defaults
 from minirun.model.profiles import PROFILES, profile_of
-from minirun.model.resources import Namespace, ObjectMeta, Route, Service
+from minirun.model.resources import Namespace, ObjectMeta, Revision, Route, Service
 from minirun.model.settings import DefaultsSettings
 
 
@@ -162,3 +162,11 @@ def test_defaulting_twice_changes_nothing(
     fixed = profile.defaults_settings(DefaultsSettings())
     once = set_defaults(service(*containers, timeoutSeconds=timeout), None, fixed, "ada")
     assert set_defaults(once, once, fixed, "bob") == once
+
+
+def test_a_stored_revision_stays_as_it_is_when_the_defaults_change() -> None:
+    document = {"metadata": {"name": "r"}, "spec": {"containers": [{"image": "a"}]}}
+    stored = set_defaults(decode(document, Revision).resource, None, DefaultsSettings(), "ada")
+    others = DefaultsSettings(revision_timeout_seconds=77, revision_cpu_limit="3")
+    assert set_defaults(stored, stored, others, "ada") == stored
+    assert set_defaults(decode(document, Revision).resource, None, others, "ada") != stored
