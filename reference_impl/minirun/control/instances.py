@@ -36,7 +36,8 @@ class Member:
     group: Group
     path: RevisionPath | None
     ending: asyncio.Task[None] | None = None
-    drain_timer: asyncio.TimerHandle | None = None
+    drain_timer: asyncio.Handle | None = None  # uvloop's has no `when`, if there is nothing to wait for
+    drained_at: float = 0.0  # by the loop's time
     draining: bool = False
     grace_seconds: int | None = None
 
@@ -109,7 +110,9 @@ class Kubelet:
         if member.drain_timer is not None:
             member.drain_timer.cancel()
         end = partial(self._end, pod, member)
-        member.drain_timer = asyncio.get_running_loop().call_later(seconds, end)
+        loop = asyncio.get_running_loop()
+        member.drained_at = loop.time() + seconds
+        member.drain_timer = loop.call_later(seconds, end)
         if member.path is None or was_ending:
             end()
         elif not was_draining:
@@ -119,7 +122,7 @@ class Kubelet:
         if member.ending is not None or member.drain_timer is None:
             return
         member.drain_timer.cancel()
-        left_seconds = max(0.0, member.drain_timer.when() - asyncio.get_running_loop().time())
+        left_seconds = max(0.0, member.drained_at - asyncio.get_running_loop().time())
         member.ending = asyncio.create_task(
             member.group.stop(None if member.grace_seconds is None else left_seconds)
         )
