@@ -1,11 +1,13 @@
 """The API described by itself: an OpenAPI v3 document for each group and version, from the models.
 
-Schemas come from the typed resources, descriptions from their docstrings, addresses from the table of kinds
-and parameters from the table of verbs below. kubectl looks here before it writes, for `kubectl explain`, and
-for whether `fieldValidation` and `dryRun` are understood. Counterpart: kube-apiserver's /openapi/v3.
+Schemas come from the typed resources, descriptions from their docstrings (those of fields from `Args`),
+addresses from the table of kinds and parameters from the table of verbs below. kubectl looks here before it
+writes, for `kubectl explain`, and for whether `fieldValidation` and `dryRun` are understood. Counterpart:
+kube-apiserver's /openapi/v3.
 """
 
 import hashlib
+import inspect
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -24,6 +26,14 @@ V2_MEDIA_TYPE: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protob
 # Of OpenAPI v2 only an empty document, which old kubectl needs: swagger, info.title, info.version, no paths.
 V2: Final = b"\n\x032.0" + b"\x12\x15" + b"\n\x0aKubernetes\x12\x07v1.32.4" + b"B\x00"
 _REF: Final = "#/components/schemas/"
+_ARGUMENT: Final = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {8}.*)*)", re.MULTILINE)
+_OF_EVERY_KIND: Final = {
+    "apiVersion": "The group and version of this kind.",
+    "kind": "What this object is.",
+    "metadata": "Its name, labels and annotations, and what the server notes of it.",
+    "spec": "What is wanted.",
+    "status": "What is observed; the server writes it.",
+}
 Schema = dict[str, object]
 
 _TEXT: Final[Schema] = {"type": "string"}
@@ -166,18 +176,41 @@ def _translated(schema: object, names: Mapping[str, str]) -> Schema:
     if "$ref" in schema:
         return {"$ref": _REF + names[str(schema["$ref"]).removeprefix(_REF)]}
     done = {"type": schema["type"]} if "type" in schema else {}
-    if description := schema.get("description"):
-        done["description"] = re.sub("`[a-z_]+`", lambda name: _camel(name[0]), description)
+    description, of_fields = _described(schema.get("description", ""))
+    if description:
+        done["description"] = description
     if required := schema.get("required"):
         done["required"] = required
     if schema.get("contentEncoding") == "base64":
         done["format"] = "byte"
     if "properties" in schema:
-        done["properties"] = {name: _translated(inner, names) for name, inner in schema["properties"].items()}
+        done["properties"] = {
+            name: _field(_translated(inner, names), of_fields.get(name, _OF_EVERY_KIND.get(name)))
+            for name, inner in schema["properties"].items()
+        }
     for key in ("items", "additionalProperties"):
         if isinstance(inner := schema.get(key), dict):
             done[key] = _translated(inner, names)
     return done
+
+
+def _described(docstring: str) -> tuple[str, dict[str, str]]:
+    """What a type's docstring says of it, and of its fields."""
+    text = re.sub("`[a-z_]+`", lambda name: _camel(name[0]), inspect.cleandoc(docstring))
+    whole, _, arguments = text.partition("\n\nArgs:\n")
+    of_fields = {
+        _camel(name): " ".join((said[0].upper() + said[1:]).split())
+        for names, said in _ARGUMENT.findall(arguments)
+        for name in names.split(", ")
+    }
+    return whole, of_fields
+
+
+def _field(schema: Schema, description: str | None) -> Schema:
+    """A field's schema with its description, which a reference can't have beside it."""
+    if description is None:
+        return schema
+    return ({"allOf": [schema]} if "$ref" in schema else schema) | {"description": description}
 
 
 def _camel(name: str) -> str:

@@ -43,6 +43,14 @@ class EnvVarSource(Part, frozen=True):
 
 
 class EnvVar(Part, frozen=True):
+    """A variable of a container's environment.
+
+    Args:
+        name: what the program reads it as.
+        value: its text; $(NAME) in it stands for an earlier variable.
+        value_from: where its text comes from instead.
+    """
+
     name: str = ""
     value: str = ""
     value_from: EnvVarSource | None = None
@@ -64,7 +72,14 @@ class EnvFromSource(Part, frozen=True):
 
 
 class VolumeMount(Part, frozen=True):
-    """Where a volume, or `sub_path` in it, is seen in a container."""
+    """Where a volume is seen in a container.
+
+    Args:
+        name: the volume.
+        mount_path: the folder, or with sub_path the file, at which it is seen.
+        sub_path: what of the volume is seen, in place of all of it.
+        read_only: whether the container may not write there.
+    """
 
     name: str = ""
     mount_path: str = ""
@@ -216,7 +231,13 @@ class Toleration(Part, frozen=True):
 
 
 class ContainerPort(Part, frozen=True):
-    """`name` says the protocol spoken to the container: http1 (or empty) or h2c."""
+    """Where a container listens.
+
+    Args:
+        name: the protocol spoken to the container: http1 (or empty) or h2c.
+        container_port: the number, which the container also gets as PORT; 8080 if nothing is said.
+        protocol: TCP.
+    """
 
     name: str = ""
     container_port: int = always(0)
@@ -224,7 +245,12 @@ class ContainerPort(Part, frozen=True):
 
 
 class ResourceRequirements(Part, frozen=True):
-    """`cpu`, `memory` and device quantities, as written (`500m`, `256Mi`)."""
+    """`cpu`, `memory` and device quantities, as written (`500m`, `256Mi`).
+
+    Args:
+        limits: how much it may use.
+        requests: how much is kept for it.
+    """
 
     limits: dict[str, Quantity] = {}
     requests: dict[str, Quantity] = {}
@@ -260,7 +286,18 @@ class GRPCAction(Part, frozen=True):
 
 
 class Probe(Part, frozen=True):
-    """Readiness, liveness or startup probe; seconds; `period_seconds` 0 is Knative's fast probing."""
+    """How to find out how a container is: one way of asking, and how often.
+
+    Args:
+        http_get: a GET that is answered with a status from 200 to 399.
+        tcp_socket: a port that accepts connections.
+        exec: a command in the container that ends with 0.
+        grpc: gRPC's health service, which answers SERVING.
+        initial_delay_seconds: from the container's start to the first time.
+        timeout_seconds: after which no answer is a failure.
+        period_seconds: from one time to the next; 0 for readiness is Knative's fast probing.
+        success_threshold, failure_threshold: how many in a row change the verdict.
+    """
 
     http_get: HTTPGetAction | None = None
     tcp_socket: TCPSocketAction | None = None
@@ -274,7 +311,27 @@ class Probe(Part, frozen=True):
 
 
 class Container(Part, frozen=True):
-    """A program of an instance: its image, how it is started and probed, and what it gets from outside."""
+    """A program of an instance: its image, how it is started and probed, and what it gets from outside.
+
+    Args:
+        name: one that no other container of the instance has; user-container if there is only one.
+        image: what is started, as it is deployed or pushed.
+        command: the program, in place of the image's entry point.
+        args: its arguments, in place of the image's.
+        working_dir: where it starts, in place of the image's.
+        env: variables, one by one.
+        env_from: variables from whole ConfigMaps and Secrets.
+        ports: where it listens for requests; one container of an instance has one port.
+        resources: how much CPU and memory it may use.
+        readiness_probe: asked all the time; requests come only while it is passed.
+        liveness_probe: asked all the time; when it fails, the container is started anew.
+        startup_probe: asked first; the others wait until it is passed.
+        volume_mounts: where volumes are seen.
+        security_context: who it runs as, and what it may do.
+        image_pull_policy: taken and not used; an image is resolved once, when its Revision is made.
+        termination_message_path, termination_message_policy: taken and not used; when the container has
+            ended, its last output is shown.
+    """
 
     name: str = ""
     image: str = ""
@@ -299,7 +356,20 @@ class Container(Part, frozen=True):
 
 
 class RevisionSpec(Part, frozen=True):
-    """What a revision runs and how. Timeouts in seconds; `container_concurrency` 0 is no limit."""
+    """What a revision runs and how.
+
+    Args:
+        containers: the programs of each instance; the one with a port gets the requests.
+        container_concurrency: how many requests an instance gets at a time; 0 is no limit.
+        timeout_seconds: how long a request may take, in knative namespaces to the answer's first byte.
+        response_start_timeout_seconds: how long it may take to the answer's first byte.
+        idle_timeout_seconds: how long a request may go on without a byte in either direction.
+        volumes: files that containers may mount.
+        service_account_name: who its programs are to others.
+        image_pull_secrets: taken and not used; images are in the platform's own keeping.
+        enable_service_links: taken and not used; containers get no variables for other Services.
+        node_selector, tolerations, runtime_class_name: on which machines, and how, a cluster would run it.
+    """
 
     containers: list[Container] = []
     container_concurrency: int | None = None
@@ -323,7 +393,16 @@ class RevisionTemplate(Part, frozen=True):
 
 
 class TrafficTarget(Part, frozen=True):
-    """A share of a Route's traffic, as declared (spec) and as routed (status, with `url` for tags)."""
+    """A share of a Route's traffic, as declared (spec) and as routed (status).
+
+    Args:
+        tag: a name under which this target alone is reached, beside its share.
+        revision_name: the Revision that gets it.
+        configuration_name: the Configuration whose latest ready Revision gets it.
+        latest_revision: whether it follows the latest ready Revision.
+        percent: its share; all of them make 100.
+        url: the address of the tag; the server writes it.
+    """
 
     tag: str = ""
     revision_name: str = ""
@@ -345,7 +424,11 @@ class Status(Part, frozen=True):
 
 
 class ConfigurationSpec(Part, frozen=True):
-    """What a Configuration declares."""
+    """What a Configuration declares.
+
+    Args:
+        template: what the next Revision is made from.
+    """
 
     template: RevisionTemplate = RevisionTemplate()
 
@@ -365,7 +448,11 @@ class Configuration(Resource, frozen=True):
 
 
 class RouteSpec(Part, frozen=True):
-    """What a Route declares."""
+    """What a Route declares.
+
+    Args:
+        traffic: who gets which share of the requests.
+    """
 
     traffic: list[TrafficTarget] = []
 
@@ -386,7 +473,12 @@ class Route(Resource, frozen=True):
 
 
 class ServiceSpec(ConfigurationSpec, frozen=True):
-    """What a Service declares: what runs, and how traffic is split."""
+    """What a Service declares: what runs, and how traffic is split.
+
+    Args:
+        template: what the next Revision is made from.
+        traffic: who gets which share of the requests; all go to the latest ready Revision if nothing is said.
+    """
 
     traffic: list[TrafficTarget] = []
 

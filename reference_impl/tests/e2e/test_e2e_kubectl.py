@@ -158,6 +158,10 @@ def test_the_schema_of_a_kind_is_explained(kubectl: Kubectl) -> None:
     assert re.search(r"containers\s+<\[\]Container>", explained)
     assert re.search(r"secretKeyRef\s+<KeySelector>", explained)
     assert "A program that serves requests" in kubectl("explain", "ksvc")
+    fields = kubectl("explain", "ksvc.spec.template.spec.containers")
+    assert re.search(r"workingDir\s+<string>\s+Where it starts", fields)
+    assert re.search(r"readinessProbe\s+<Probe>\s+Asked all the time", fields)
+    assert "<no description>" not in fields
 
 
 def test_core_objects_are_made_by_imperative_commands(kubectl: Kubectl) -> None:
