@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from minirun.api.google import answer, read_json
 from minirun.api.managed import DEFAULT_CALLER, Managed, Where
-from minirun.api.requests import caller, find_target
+from minirun.api.requests import caller, find_target, is_dry_run
 from minirun.api.resource_names import find_place
 from minirun.api.status import StatusError
 from minirun.model.regions import HOME_REGION, REGIONS
@@ -82,7 +82,7 @@ class CloudRunV1:
         """Creates (POST), replaces (PUT), or does what `NAME:ACTION` says (POST)."""
         acts = request.method == "POST" and where.name
         write = self._managed.act if acts else self._managed.write
-        document, tried = await read_json(request), _is_dry_run(request)
+        document, tried = await read_json(request), is_dry_run(request, "all")
         made = await write(where, document, caller=caller(request, DEFAULT_CALLER), dry_run=tried)
         return answer(made, 200 if where.name else 201)
 
@@ -114,11 +114,3 @@ def _kind(request: Request) -> Kind:
     if found is None:
         raise StatusError(404, f"Cloud Run has no {request.url.path}")
     return found
-
-
-def _is_dry_run(request: Request) -> bool:
-    """`dryRun=all`, in any case of letters. Raises StatusError (400)."""
-    said = request.query_params.get("dryRun", "")
-    if said.lower() not in ("", "all"):
-        raise StatusError(400, f'dryRun "{said}" is not supported; the only value is all')
-    return bool(said)

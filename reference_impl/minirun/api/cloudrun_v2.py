@@ -17,7 +17,7 @@ import msgspec
 
 from minirun.api.google import violations
 from minirun.api.managed import DEFAULT_CALLER, Managed, Where, readiness, show
-from minirun.api.mapping import SAME, Document, Row, Table, dig, is_system, path_to_v2
+from minirun.api.mapping import SAME, BadValueError, Document, Row, Table, dig, is_system, path_to_v2
 from minirun.api.mapping_jobs import JOB_TABLE as JOBS
 from minirun.api.mapping_jobs import execution_to_v2, job_to_v1, job_to_v2, run_to_v1, task_to_v2
 from minirun.api.mapping_services import SERVICE as SERVICES
@@ -270,10 +270,8 @@ def _converted(to_v1: Callable[..., Document], *given: object) -> Document:
     """What a table makes of a client's document. Raises StatusError (400)."""
     try:
         return to_v1(*given)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise StatusError(
-            400, f"Invalid JSON payload received: a field has the wrong type ({error})."
-        ) from None
+    except BadValueError as error:
+        raise violation(error.path, f"{error}.") from None
 
 
 def _check_etag(message: Document, old: Document) -> None:

@@ -66,12 +66,26 @@ def put(document: Document, path: Path, value: Any, *, keeps_zero: bool = False)
         document[last] = dict(value) if isinstance(value, dict) else value  # the client's own stays its own
 
 
+class BadValueError(ValueError):
+    """What a client wrote at a path of v2 can't be read."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(why)
+        self.path = path
+
+
 def to_v1(table: Table, v2: Document) -> Document:
-    """The v1 form of a v2 document."""
+    """The v1 form of a v2 document. Raises BadValueError."""
     v1: Document = {}
     for row in table:
-        if (value := dig(v2, row.v2)) is not None:
+        if (value := dig(v2, row.v2)) is None:
+            continue
+        try:
             put(v1, row.v1, row.codec.to_v1(value), keeps_zero=row.keeps_zero)
+        except BadValueError as error:
+            raise BadValueError(".".join((*row.v2, error.path)), str(error)) from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BadValueError(".".join(row.v2), f"It has the wrong type or value: {error}") from None
     return v1
 
 

@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from minirun.api.google import answer, failed_precondition, read_json
 from minirun.api.managed import Managed
 from minirun.api.mapping import Document
-from minirun.api.resource_names import violation
+from minirun.api.resource_names import find_place, violation
 from minirun.api.status import StatusError
 from minirun.identity.account import AUTHORITY_SECRET
 from minirun.model.meta import with_meta
@@ -104,7 +104,7 @@ class Accounts:
         if not ACCOUNT_ID.fullmatch(name):
             text = f"'{name}' is given; 6 to 30 lower case letters, digits and '-' are allowed"
             raise violation("accountId", text)
-        place = Place(project, HOME_REGION)
+        place = find_place(project, HOME_REGION)
         if self._managed.store.find(ServiceAccount, place.namespace, name) is not None:
             message = f"Service account {name} already exists within project projects/{project}."
             raise StatusError(409, message, reason="AlreadyExists")

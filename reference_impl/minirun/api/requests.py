@@ -122,12 +122,12 @@ def is_true(query: Mapping[str, str], name: str) -> bool:
     return query.get(name) in ("true", "1")
 
 
-def is_dry_run(request: Request) -> bool:
-    """Whether a write is to be tried only. Raises StatusError (400)."""
+def is_dry_run(request: Request, *words: str) -> bool:
+    """Whether a write is to be tried only: so say `words`, or `All`. Raises StatusError (400)."""
     said = request.query_params.get("dryRun", "")
-    if said not in ("", "All"):
-        raise StatusError(400, f'dryRun "{said}" is not supported; the only value is All')
-    return said == "All"
+    if said not in ("", "All", *words):
+        raise StatusError(400, f'dryRun "{said}" is not supported; the only value is {(*words, "All")[0]}')
+    return bool(said)
 
 
 def whole(text: str, name: str) -> int:

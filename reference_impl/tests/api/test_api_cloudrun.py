@@ -236,6 +236,8 @@ async def test_a_refusal_names_the_field(
         ("service", {"containers": [{"image": ""}]}, "template.containers[0].image"),
         ("service", {"scaling": {"maxInstanceCount": -1}}, "template.scaling.maxInstanceCount"),
         ("service", {"serviceAccount": "A B"}, "template.serviceAccount"),
+        ("service", {"timeout": "x"}, "template.timeout"),
+        ("job", {"containers": [{"image": "a", "env": 3}]}, "template.template.containers.env"),
         ("job", {"maxRetries": 11}, "template.template.maxRetries"),
         (
             "job",
@@ -423,6 +425,8 @@ async def test_neighbours_answer_what_gcloud_asks(client: httpx.AsyncClient) -> 
     assert [a["email"] for a in (await client.get(accounts)).json()["accounts"]] == [made["email"]]
     assert (await client.post(accounts, json={"accountId": "worker"})).status_code == 409
     assert (await client.delete(f"{accounts}/{made['email']}")).status_code == 200
+    nobodys = await client.post(accounts.replace("demo", "No_Project"), json={"accountId": "worker"})
+    assert nobodys.json()["error"]["status"] == "PERMISSION_DENIED"
 
 
 async def test_logs_are_filtered_ordered_and_paged(silent: Platform, client: httpx.AsyncClient) -> None:
