@@ -13,6 +13,7 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
+import traceback
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Part:
 
     def __str__(self) -> str:
         whose = [f"{name} (yours)" for name in self.own] + [f"{name} (reference)" for name in self.reference]
-        return f"{self.path}: {', '.join(whose)}"
+        return f"{shown(self.path)}: {', '.join(whose) or 'nothing of yours yet'}"
 
 
 PARTS: dict[str, Part] = {}
@@ -48,7 +49,7 @@ PARTS: dict[str, Part] = {}
 
 def folders() -> list[Path]:
     """The folders of `MINIRUN_OVERLAY`, first come, first served."""
-    return [Path(each) for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
+    return [Path(each).resolve() for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
 
 
 def is_stub(node: ast.AST) -> bool:
@@ -158,10 +159,57 @@ class OverlayFinder(importlib.abc.MetaPathFinder):
         found = importlib.machinery.PathFinder.find_spec(fullname, path) if own else None
         if own is None or found is None or found.origin is None:
             return None
-        loader = None if self._keep_stubs else OverlayLoader(own.resolve(), Path(found.origin))
-        return importlib.util.spec_from_file_location(fullname, own.resolve(), loader=loader)
+        loader = None if self._keep_stubs else OverlayLoader(own, Path(found.origin))
+        return importlib.util.spec_from_file_location(fullname, own, loader=loader)
 
 
-def install() -> None:
-    """Lays the folders of `MINIRUN_OVERLAY` over the package; called before any module is imported."""
+class OverlayError(Exception):
+    """A folder or a file in it that can't be laid over the platform: one sentence, with file and line."""
+
+
+def install(more: Sequence[Path] = ()) -> None:
+    """Lays the folders of `MINIRUN_OVERLAY` over the package; called before any module is imported.
+
+    more: folders that come before those of the variable; child processes get them too.
+    """
+    if more:
+        places = [*(place.resolve() for place in more), *folders()]
+        os.environ[VARIABLE] = os.pathsep.join(map(str, dict.fromkeys(places)))
     sys.meta_path.insert(0, OverlayFinder(folders(), os.environ.get(KEEP_STUBS) == "keep"))
+
+
+def load() -> list[Part]:
+    """Imports what the folders have parts of; returns the parts, whoever imported them.
+
+    Raises OverlayError for a folder without a part, and for a file that is no Python or fails when imported.
+    """
+    package = Path(__file__).parent
+    for place in folders():
+        files = [path.relative_to(place) for path in sorted(place.rglob("*.py"))]
+        parts = [file for file in files if (package / file).is_file()]
+        if not parts:
+            raise OverlayError(f"{place} has no part of minirun, as autoscaling/decider.py in it")
+        for file in parts:
+            try:
+                importlib.import_module(".".join(("minirun", *file.with_suffix("").parts)))
+            except Exception as error:
+                raise OverlayError(where(error) or f"{place / file}: {error}") from error
+    return list(PARTS.values())
+
+
+def where(error: BaseException) -> str:
+    """The innermost line of a learner's file that an error comes from, and the error; empty if none is."""
+    kind = f"{type(error).__name__}: {error}"
+    places = folders()
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{shown(error.filename)}, line {error.lineno}: {type(error).__name__}: {error.msg}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if any(Path(frame.filename).is_relative_to(place) for place in places):
+            return f"{shown(frame.filename)}, line {frame.lineno}, in {frame.name}: {frame.line}: {kind}"
+    return ""
+
+
+def shown(path: Path | str) -> str:
+    """A file's name as short as it is from here."""
+    here = Path.cwd()
+    return str(Path(path).relative_to(here) if Path(path).is_relative_to(here) else path)

@@ -131,8 +131,8 @@ class MultiScaler:
         while due and due[0][0] <= now_ns:
             due_ns, _, scaler = heappop(due)
             if self._scalers.get(scaler.key) is scaler:
-                self._decide(scaler, now_ns)
                 self._schedule(scaler, due_ns + TICK_NS * ((now_ns - due_ns) // TICK_NS + 1))
+                self._decide(scaler, now_ns)
 
     def _schedule(self, scaler: _Scaler, due_ns: int) -> None:
         heappush(self._due, (due_ns, next(self._numbers), scaler))

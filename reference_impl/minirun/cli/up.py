@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, cast
 import click
 from platformdirs import user_data_path
 
+from minirun import overlay as overlays
+
 if TYPE_CHECKING:
     from minirun.platform import PlatformOptions
 
@@ -43,21 +45,38 @@ def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | 
 @click.option("--settings", type=click.Path(exists=True, path_type=Path), help="YAML file of ConfigMaps.")
 @click.option("--warm", type=int, default=2, show_default=True, help="Warm interpreters kept.")
 @click.option("--token", envvar="MINIRUN_TOKEN", help="What clients of the API must know (MINIRUN_TOKEN).")
-def up(**options: object) -> None:
+@click.option(
+    "--overlay",
+    multiple=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of parts that you wrote, as autoscaling/decider.py in it; repeatable, the first wins.",
+)
+def up(overlay: tuple[Path, ...], **options: object) -> None:
     """Ctrl-C ends it, and the instances with it."""
+    parts = lay_over(overlay)
     from minirun.platform import PlatformOptions, run
     from minirun.store.errors import StoreUnusableError
 
     how = PlatformOptions(**options)  # type: ignore[arg-type]
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_until_signal(run(how, lambda line: print(line, flush=True))))
+            runner.run(_until_signal(run(how, lambda line: print(line, *parts, sep="\n  ", flush=True))))
     except (StoreUnusableError, ValueError) as error:
         raise click.ClickException(str(error)) from None
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise click.ClickException(str(error)) from None
         raise click.ClickException(taken(_flags(how))) from None
+
+
+def lay_over(more: tuple[Path, ...]) -> list[overlays.Part]:
+    """Puts a learner's parts into this process, before anything of the platform is imported."""
+    if more:
+        overlays.install(more)
+    try:
+        return overlays.load()
+    except overlays.OverlayError as error:
+        raise click.ClickException(str(error)) from None
 
 
 async def _until_signal(platform: Coroutine[object, object, None]) -> None:

@@ -10,7 +10,7 @@ import asyncio
 from minirun.activation.reporter import ActivatorStat
 from minirun.autoscaling.collector import Stat, scrape
 from minirun.concurrency.stats import RequestReport
-from minirun.control.context import Context
+from minirun.control.context import Context, log
 from minirun.control.endpoints import Entry
 from minirun.model.clock import SECOND_NS
 
@@ -80,15 +80,20 @@ class Meter:
             self._timer.cancel()
 
     def _beat(self) -> None:
+        try:
+            self._read_and_decide(self._ctx.clock.unix_ns())
+        except Exception:  # a beat that fails must not be the last one
+            log.exception("the autoscaler failed, and is tried again at its next beat")
+        self.start()
+
+    def _read_and_decide(self, now_ns: int) -> None:
         ctx = self._ctx
-        now_ns = ctx.clock.unix_ns()
         if now_ns >= self._read_ns:
             self._read_ns = self._next_half_ns()
             for entry in list(ctx.paths.active.values()):
                 if not measure(ctx, entry):
                     ctx.paths.active.pop(entry.key, None)
         ctx.multiscaler.tick(now_ns)
-        self.start()
 
     def _next_half_ns(self) -> int:
         return (self._ctx.clock.unix_ns() // SECOND_NS + 1) * SECOND_NS + SECOND_NS // 2

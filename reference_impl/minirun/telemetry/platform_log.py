@@ -10,10 +10,23 @@ import sys
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from types import TracebackType
 
 import msgspec
 
+from minirun import overlay
+
 FILE_NAME = "platform.log"
+
+Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+
+
+class PeopleFormatter(logging.Formatter):
+    """A line for people; where a learner's own part has raised, its line instead of the whole traceback."""
+
+    def formatException(self, ei: Raised) -> str:  # noqa: N802 - its name in logging
+        place = overlay.where(ei[1]) if ei[1] is not None else ""
+        return f"  in your part: {place}" if place else super().formatException(ei)
 
 
 class JSONFormatter(logging.Formatter):
@@ -36,17 +49,18 @@ def configure(directory: Path) -> None:
 
     Call it once a process; calling it again replaces what the last call set up.
     """
-    root = logging.getLogger("minirun")
-    for old in list(root.handlers):
-        root.removeHandler(old)
-        old.close()
     people = logging.StreamHandler(sys.stderr)
     people.setLevel(logging.WARNING)
-    people.setFormatter(logging.Formatter("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S"))
+    people.setFormatter(PeopleFormatter("%(asctime)s %(levelname).1s %(name)s: %(message)s", "%H:%M:%S"))
     directory.mkdir(parents=True, exist_ok=True)
     file = RotatingFileHandler(directory / FILE_NAME, maxBytes=10_000_000, backupCount=1, encoding="utf-8")
     file.setFormatter(JSONFormatter())
-    root.addHandler(people)
-    root.addHandler(file)
-    root.setLevel(logging.INFO)
-    root.propagate = False
+    for name in ("minirun", "asyncio"):  # asyncio tells what nobody has caught
+        logger = logging.getLogger(name)
+        for old in list(logger.handlers):
+            logger.removeHandler(old)
+            old.close()
+        logger.addHandler(people)
+        logger.addHandler(file)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
