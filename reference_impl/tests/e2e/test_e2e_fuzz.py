@@ -295,7 +295,7 @@ def check_what_is_stored(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tries", "known"), [(15, 1), pytest.param(600, 2, marks=[pytest.mark.soak, pytest.mark.timeout(300)])]
+    ("tries", "known"), [(15, 1), pytest.param(400, 2, marks=[pytest.mark.soak, pytest.mark.timeout(600)])]
 )
 def test_what_is_described_is_answered_as_described(tmp_path: Path, tries: int, known: int) -> None:
     number = int(os.environ.get("FUZZ_SEED") or known)
