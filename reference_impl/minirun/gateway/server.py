@@ -8,6 +8,7 @@ import errno
 import random
 import socket
 from collections.abc import Iterable
+from functools import partial
 
 from minirun.activation.path import Endpoint
 from minirun.gateway.base import GatewayLimits, Observer, Router
@@ -18,7 +19,7 @@ from minirun.gateway.upstream_http2 import StreamPool
 from minirun.model.clock import Clock
 
 READ_BUFFER_BYTES = 32 * 1024
-ACCEPTS_A_TURN = 16
+BACKLOG = 1024
 LOOPBACK = {"localhost": ("127.0.0.1", "::1"), "127.0.0.1": ("127.0.0.1", "::1")}
 
 
@@ -77,6 +78,7 @@ class Gateway:
         streams = StreamPool(clock, limits, pool.buffer)
         self._context = Context(router, clock, limits, observer, rng or random.Random(), pool, streams)
         self._servers: list[asyncio.Server] = []
+        self._accepting: set[asyncio.Task[object]] = set()
 
     async def listen(self, host: str, port: int) -> list[socket.socket]:
         """Accept clients on `host`:`port` (0: any free one); the bound sockets, of one port in all."""
@@ -85,17 +87,31 @@ class Gateway:
         return sockets
 
     async def serve(self, sockets: Iterable[socket.socket]) -> None:
-        """Accept clients on sockets that are bound.
-
-        libuv accepts one client a turn of its loop, and under load a turn lasts: of a thousand that come at
-        once the last would wait for seconds. So the loop knows each socket by several descriptors.
-        """
+        """Accept clients on sockets that are bound."""
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            for each in (sock, *(sock.dup() for _ in range(ACCEPTS_A_TURN - 1))):
-                self._servers.append(await loop.create_server(self._accept, sock=each, backlog=1024))
+            sock.setblocking(False)
+            accept = partial(self._accept, sock)
+            self._servers.append(await loop.create_server(accept, sock=sock, backlog=BACKLOG))
 
-    def _accept(self) -> ClientConnection:
+    def _accept(self, sock: socket.socket) -> ClientConnection:
+        """The loop accepted a client; those that wait behind it are accepted, too.
+
+        libuv takes one client a turn of its loop, and under load a turn lasts: of a thousand that come at
+        once the last would wait for seconds.
+        """
+        loop = asyncio.get_running_loop()
+        for _ in range(BACKLOG):
+            try:
+                client, _address = sock.accept()
+            except OSError:  # nobody waits, or there is no descriptor left
+                break
+            client.setblocking(False)
+            task = loop.create_task(
+                loop.connect_accepted_socket(partial(ClientConnection, self._context), client)
+            )
+            self._accepting.add(task)
+            task.add_done_callback(self._accepting.discard)
         return ClientConnection(self._context)
 
     def drop_endpoint(self, endpoint: Endpoint) -> None:
@@ -108,6 +124,7 @@ class Gateway:
         self._context.draining = True
         for server in self._servers:
             server.close()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
         for client in list(self._context.clients):
             client.close_if_idle()
         await self._wait_for_clients(grace_seconds)
