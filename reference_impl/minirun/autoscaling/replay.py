@@ -41,13 +41,16 @@ def _camel(name: str) -> str:
 _SPEC_FIELDS = {_camel(each.name): each.name for each in fields(DeciderSpec)}  # a vector's name -> ours
 
 
-def _ns(seconds: float) -> int:
+def to_ns(seconds: float) -> int:
+    """Recorded seconds, which are whole milliseconds, in nanoseconds."""
     return round(seconds * 1000) * MILLISECOND_NS
 
 
-def _spec(recorded: Case) -> DeciderSpec:
-    values: dict[str, Any] = {ours: recorded[theirs] for theirs, ours in _SPEC_FIELDS.items()}
-    values |= {name: _ns(value) for name, value in values.items() if name.endswith("_ns")}
+def recorded_spec(recorded: Case) -> DeciderSpec:
+    """A decider's spec as the vectors write it; what they leave out has its default."""
+    given = ((ours, recorded[theirs]) for theirs, ours in _SPEC_FIELDS.items() if theirs in recorded)
+    values: dict[str, Any] = dict(given)
+    values |= {name: to_ns(value) for name, value in values.items() if name.endswith("_ns")}
     return DeciderSpec(**values)
 
 
@@ -59,11 +62,11 @@ def replay_smoothing(case: Case) -> Steps:
 
 def replay_windows(case: Case) -> Steps:
     """One window of any kind, operation by operation."""
-    window_ns, granularity_ns, t0 = _ns(case["window"]), _ns(case["granularity"]), _ns(case["t0"])
+    window_ns, granularity_ns, t0 = to_ns(case["window"]), to_ns(case["granularity"]), to_ns(case["t0"])
     largest = MaxWindow(window_ns, granularity_ns)
     window = (WeightedWindow if case["kind"] == "weighted" else LinearWindow)(window_ns, granularity_ns)
     for op, t, *values in case["ops"]:
-        now_ns = t0 + _ns(t)
+        now_ns = t0 + to_ns(t)
         came: Case = {}
         if case["kind"] == "max":
             came = {op: largest.record(now_ns, values[0])}
@@ -74,40 +77,40 @@ def replay_windows(case: Case) -> Steps:
         elif op == "e":
             came = {op: window.is_empty(now_ns)}
         else:
-            window.resize(now_ns, _ns(values[0]))
+            window.resize(now_ns, to_ns(values[0]))
         yield (op, t, *values[:-1]), came, {op: values[-1]}
 
 
 def replay_scale(case: Case) -> Steps:
     """One decider; where the case records raw statistics (pipeline), they go through a collector first."""
-    t0, meta = _ns(case["t0"]), case.get("meta", {})
-    decider = Decider(_spec(case["spec"]), t0, None if case.get("initErr") else case["initReady"])
+    t0, meta = to_ns(case["t0"]), case.get("meta", {})
+    decider = Decider(recorded_spec(case["spec"]), t0, None if case.get("initErr") else case["initReady"])
     metrics = None
     if any("rec" in step for step in case["steps"]):
         metrics = RevisionMetrics(
             MetricSpec(
                 scaling_metric=case["spec"]["scalingMetric"],
-                stable_window_ns=_ns(meta["stableWindow"]),
-                panic_window_ns=_ns(meta["panicWindow"]),
+                stable_window_ns=to_ns(meta["stableWindow"]),
+                panic_window_ns=to_ns(meta["panicWindow"]),
                 weighted=meta["algorithm"].startswith("weighted"),
                 scraped=bool(meta["scrapeTarget"]),
             )
         )
     for step in case["steps"]:
         if "spec" in step:
-            decider.spec = _spec(step["spec"])
+            decider.spec = recorded_spec(step["spec"])
         given = {key: step[key] for key in ("t", "ready", "stable", "panic", "err", "rec") if key in step}
         yield given, _decide(decider, metrics, t0, step), step
 
 
 def _decide(decider: Decider, metrics: RevisionMetrics | None, t0: int, step: Case) -> Case:
-    now_ns, error = t0 + _ns(step["t"]), step.get("err")
+    now_ns, error = t0 + to_ns(step["t"]), step.get("err")
     came: dict[str, object] = {}
     ready = None if error == "pods" else 0 if error == "podsnotfound" else step["ready"]
     measured = None if error in ("nodata", "notcollecting", "metric") else (step["stable"], step["panic"])
     if metrics is not None:
         for t, *values in step.get("rec", ()):
-            metrics.record(t0 + _ns(t), Stat(*values))
+            metrics.record(t0 + to_ns(t), Stat(*values))
         measured = metrics.stable_and_panic(now_ns)
         came["err"] = "nodata" if measured is None else error if error != "nodata" else None
         if measured is not None:
@@ -124,7 +127,7 @@ def _revision(given: Case) -> tuple[DeciderSpec, MetricSpec, ScalePolicy]:
     return (
         decider_spec(settings, annotations, given["containerConcurrency"], reachability),
         metric_spec(settings, annotations),
-        scale_policy(settings, annotations, reachability, _ns(given.get("progressDeadline", 600))),
+        scale_policy(settings, annotations, reachability, to_ns(given.get("progressDeadline", 600))),
     )
 
 
@@ -151,10 +154,10 @@ def replay_scaler(case: Case) -> Steps:
         desired=given["desired"],
         replicas=given["replicas"],
         active_status=status,
-        active_age_ns=_ns(given["inStateFor"]),
+        active_age_ns=to_ns(given["inStateFor"]),
         initialized=initialized,
         sks_mode=given["sksMode"],
-        proxy_for_ns=_ns(given["proxyFor"] or 0),
+        proxy_for_ns=to_ns(given["proxyFor"] or 0),
         probe_ok=given["probe"] == "ok",
     )
     outcome = desired_replicas(policy, seen)
@@ -181,7 +184,7 @@ def replay_lifecycle(case: Case) -> Steps:
     active, initialized, wanted, replicas = ActiveCondition(), False, -1, policy.initial_scale
     for number, values in enumerate(case["steps"]):
         row = dict(zip(case["cols"], values, strict=True))
-        now_ns, ready, mode, outcome = _ns(row["t"]), row["ready"], row["sksMode"], ScaleOutcome(-1)
+        now_ns, ready, mode, outcome = to_ns(row["t"]), row["ready"], row["sksMode"], ScaleOutcome(-1)
         if number == 0:
             active = replace(active, since_ns=now_ns)
         if mode:
@@ -192,7 +195,7 @@ def replay_lifecycle(case: Case) -> Steps:
                 active_age_ns=now_ns - active.since_ns,
                 initialized=initialized,
                 sks_mode=mode,
-                proxy_for_ns=_ns(row["proxyFor"] or 0),
+                proxy_for_ns=to_ns(row["proxyFor"] or 0),
                 probe_ok=ready == 0 or mode == PROXY,
             )
             outcome = desired_replicas(policy, seen)
