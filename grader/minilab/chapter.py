@@ -60,11 +60,17 @@ def word_count(chapter: str) -> int:
     return len(prose.split())
 
 
-def commands(chapter: str) -> list[list[str]]:
-    """The commands of each shell block, without their `$ ` and without what they print."""
-    return [
-        [line[2:] for line in block.splitlines() if line.startswith("$ ")] for block in SHELL.findall(chapter)
-    ]
+def commands(chapter: str) -> list[tuple[bool, list[str]]]:
+    """The commands of each shell block, and whether it is for terminal 1, where the platform stays up.
+
+    A command is a line after `$ `, with those after `> ` that follow; what is printed is left out.
+    """
+    blocks = []
+    for block in SHELL.findall(chapter):
+        whole = re.sub(r"\n> ", "\0", block).splitlines()
+        typed = [line[2:].replace("\0", "\n") for line in whole if line.startswith("$ ")]
+        blocks.append((block.startswith("# terminal 1\n"), typed))
+    return blocks
 
 
 def answers(chapter: str) -> list[tuple[str, str]]:

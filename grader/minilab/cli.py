@@ -6,9 +6,15 @@ from importlib import import_module
 import click
 
 COMMANDS: dict[str, tuple[str, str]] = {  # name -> its module, its line in the list
+    "doctor": ("running", "Check this machine, and say what mends it."),
     "list": ("learning", "The labs, and how far you are."),
     "start": ("learning", "Begin a lab: makes my/lab05, never overwrites."),
     "check": ("learning", "Run the public checks of a lab or a task."),
+    "watch": ("learning", "Check again each time that you save."),
+    "hint": ("learning", "The next hint for a task."),
+    "run": ("running", "Run the platform with your part in it."),
+    "reset": ("learning", "Begin a lab anew; keeps a backup."),
+    "solution": ("learning", "The reference's answer, once yours has passed."),
     "gates": ("authoring", "Check that every lab keeps what it promises."),
     "build": ("authoring", "Make labs/ and SOLUTION.md from their sources."),
 }

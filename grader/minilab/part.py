@@ -88,7 +88,7 @@ class Part:
         found = difference(came, plain(expected))
         if found is not None:
             path, wrong, right = found
-            raise CheckFailed(f"{drive}({_at(case, path)})", f"{path}{wrong}", f"{path}{right}", because)
+            raise CheckFailed(_at(drive, case, path), f"{path}{wrong}", f"{path}{right}", because)
 
     def same(self, drive: str, case: Any, because: str) -> None:
         """The answer must be the reference's."""
@@ -131,21 +131,36 @@ def difference(came: Any, expected: Any, path: str = "") -> tuple[str, str, str]
         pairs = ((f"{path.rstrip(': ')}[{number}]: ", one, two) for number, (one, two) in enumerate(both))
     else:
         both_nan = came != came and expected != expected
-        return None if came == expected or both_nan else (path, repr(came), repr(expected))
+        return None if came == expected or both_nan else (path, *_differing(came, expected))
     return next(filter(None, (difference(one, two, where) for where, one, two in pairs)), None)
 
 
-def _at(case: Any, path: str) -> str:
-    """What was given, and the step of it that the path of a difference begins with."""
+def _at(drive: str, case: Any, path: str) -> str:
+    """What was called; first the step of it that the path of a difference begins with, if there is one."""
     steps = case.get("steps", case.get("ops")) if isinstance(case, dict) else None
     head = path.partition("]")[0]
     if not isinstance(steps, list) or not head.startswith("[") or int(head[1:]) >= len(steps):
-        return shorten(case)
+        return f"{drive}({shorten(case)})"
     rest = {key: value for key, value in case.items() if value is not steps}
     number = int(head[1:])
-    return f"{shorten(rest)}, step {number} of {len(steps)}: {shorten(steps[number])}"
+    before = f"\nafter {shorten(steps[number - 1])}" if number else ""
+    return f"{drive}, step {number + 1} of {len(steps)}: {shorten(steps[number])}{before}\nof {shorten(rest)}"
 
 
 def shorten(value: Any) -> str:
+    """A value's text, its middle left out if it is long."""
     text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}... ({len(text)} characters)"
+    if len(text) <= SHOWN_CHARACTERS:
+        return text
+    half = SHOWN_CHARACTERS // 2
+    return f"{text[:half]} ... {text[-half:]} ({len(text)} characters)"
+
+
+def _differing(came: Any, expected: Any) -> tuple[str, str]:
+    """Two leaves as text; of long texts what surrounds the first difference."""
+    one, two = repr(came), repr(expected)
+    if max(len(one), len(two)) <= SHOWN_CHARACTERS:
+        return one, two
+    first = next((n for n, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), 0)
+    near = slice(max(0, first - SHOWN_CHARACTERS // 4), first + SHOWN_CHARACTERS // 2)
+    return f"... {one[near]} ...", f"... {two[near]} ..."
