@@ -90,6 +90,19 @@ class Part:
             path, wrong, right = found
             raise CheckFailed(_at(drive, case, path), f"{path}{wrong}", f"{path}{right}", because)
 
+    def holds(self, drive: str, case: Any, wrong: Callable[[Any], str], rule: str, because: str) -> None:
+        """The answer must obey a rule, where more than one answer is right.
+
+        wrong: from the answer, what is wrong with it, empty if nothing. rule: what is expected, in words.
+        """
+        came = self.call(drive, case, because)
+        try:
+            found = wrong(came)
+        except Exception:  # a part may answer anything
+            found = f"an answer of another form: {shorten(came)}"
+        if found:
+            raise CheckFailed(f"{drive}({shorten(case)})", found, rule, because)
+
     def same(self, drive: str, case: Any, because: str) -> None:
         """The answer must be the reference's."""
         self.gives(drive, case, reference(self._lab, drive, case), because)

@@ -94,7 +94,7 @@ def step(state: Rollout | None, goals: Iterable[ConfigurationRollout], now_ns: i
         key = (target.tag, target.configuration_name)
         old = known.get(key)
         if target.percent:
-            targets[key] = target if old is None or target.percent == 1 else _advance(old, target, now_ns)
+            targets[key] = target if old is None or target.percent == 1 else advance(old, target, now_ns)
     return RolloutStep(
         Rollout(tuple(targets.values())),
         {key: [(s.revision_name, s.percent) for s in target.revisions] for key, target in targets.items()},
@@ -108,15 +108,18 @@ def next_step_after_seconds(state: Rollout, now_ns: int) -> float | None:
 
 
 def observe_ready(state: Rollout, now_ns: int, duration_seconds: float) -> Rollout:
-    """The ingress serves the first percent: plan the steps of each rollout that has no plan yet.
+    """The ingress serves the first percent: plan the steps of each rollout that has no plan yet."""
+    return Rollout(tuple(plan(target, now_ns, duration_seconds) for target in state.configurations))
 
-    One step takes as long as this first one took, rounded up to whole seconds, or longer if that would be
-    less than 1 %; all together take `duration_seconds`, or as long as one step if that is more.
+
+def plan(target: ConfigurationRollout, now_ns: int, duration_seconds: float) -> ConfigurationRollout:
+    """The target with the time and percent of its next step; as it is if it has a plan, or never started.
+
+    The first percent took from `start_ns` until `now_ns`, in seconds rounded up, at least 1. What is left of
+    `duration_seconds` after that, at least 1 second, is cut into steps as long as the first one; but there
+    are at most as many steps as percent left to move, and at least 1. Size is percent left / steps, rounded
+    half up.
     """
-    return Rollout(tuple(_plan(target, now_ns, duration_seconds) for target in state.configurations))
-
-
-def _plan(target: ConfigurationRollout, now_ns: int, duration_seconds: float) -> ConfigurationRollout:
     params = target.step_params
     if params.step_ns or not params.start_ns:
         return target
@@ -130,7 +133,19 @@ def _plan(target: ConfigurationRollout, now_ns: int, duration_seconds: float) ->
     return msgspec.structs.replace(target, step_params=planned)
 
 
-def _advance(old: ConfigurationRollout, target: ConfigurationRollout, now_ns: int) -> ConfigurationRollout:
+def advance(old: ConfigurationRollout, target: ConfigurationRollout, now_ns: int) -> ConfigurationRollout:
+    """One look at a rollout: who shares the target's percent now.
+
+    Args:
+        old: how it stood; its shares sum to its own percent, which the user may have changed since.
+        target: what is asked for: everything to the latest revision.
+
+    Returns:
+        `target` itself if its revision has everything then, or nobody had anything. If the latest is not the
+        newest of `old`: 1 % more for it, started now, no plan yet. If the next step is due: `size` more for
+        it, and the step after in `step_ns`. Else only the new sum (`_fit`). What the latest gets is taken
+        from the youngest of the others first. A size is never larger than the target's percent.
+    """
     shares, latest = _fit(old, target.percent), target.revisions[-1]
     if not shares or [share.revision_name for share in shares] == [latest.revision_name]:
         return target

@@ -43,13 +43,14 @@ class TrafficSplit:
         self._spread = max(2 * len(weights) - 2, 1)
         self._credits = [0] * len(weights)
         if previous is not None:
-            self._inherit(previous)
+            self.inherit(previous)
 
-    def _inherit(self, previous: "TrafficSplit") -> None:
+    def inherit(self, previous: "TrafficSplit") -> None:
+        """Take over the credits of targets that both splits have; the heaviest makes the sum 0 again."""
         old = dict(zip(previous._names, previous._credits, strict=True))
         self._credits = [int(old.get(name, 0) * self._total / previous._total) for name in self._names]
         heaviest = self._weights.index(max(self._weights))
-        self._credits[heaviest] -= sum(self._credits)  # all credits together are always 0
+        self._credits[heaviest] -= sum(self._credits)
 
     def pick(self) -> str:
         """The target of the next request."""

@@ -47,6 +47,35 @@ def normalise_host(host: str) -> str:
     return host.removesuffix(".")
 
 
+def hosts_of(namespace: str, name: str, tag: str, domain: str | None) -> list[str]:
+    """The hosts that a route, or one of its tags, wants, in lower case.
+
+    Args:
+        tag: empty for the route itself.
+        domain: what its public host ends in; None if it answers inside only.
+    """
+    label = f"{tag}-{name}" if tag else name
+    suffixes = CLUSTER_SUFFIXES if domain is None else (*CLUSTER_SUFFIXES, f".{domain}")
+    return [f"{label}.{namespace}{suffix}".lower() for suffix in suffixes]
+
+
+def first_claim(claims: Sequence[Match]) -> Match:
+    """Who gets a host that several want, in whatever order they came.
+
+    c's tag a-b and b-c's tag a want the same host as a route a-b-c, which has the first right to it; tags
+    come after it, by the namespaces and names of their routes.
+    """
+    return min(claims, key=lambda each: (each.tag != "", each.entry.namespace, each.entry.name))
+
+
+def selected(match: Match, tag: str) -> Match:
+    """What a request with the header `Knative-Serving-Tag: TAG` to a host of `match` is for.
+
+    Only the route's own hosts listen to the header; a tag that the route has not is ignored, as in Knative.
+    """
+    return match if match.tag else match.entry.tags.get(tag, match)
+
+
 class RouteTable:
     """The routes of all namespaces.
 
@@ -66,12 +95,10 @@ class RouteTable:
 
         Args:
             host: the request's `Host` header as it came.
-            tag: its `Knative-Serving-Tag` header; a tag that the route has not is ignored, as in Knative.
+            tag: its `Knative-Serving-Tag` header.
         """
         match = self._cache.get(host) or self._find(host)
-        if tag and match is not None and not match.tag:
-            return match.entry.tags.get(tag, match)
-        return match
+        return selected(match, tag) if tag and match is not None else match
 
     def set_route(
         self,
@@ -97,7 +124,7 @@ class RouteTable:
         self.remove_route(namespace, name)
         entry = RouteEntry(namespace, name)
         claimed = self._hosts[namespace, name] = {}
-        suffixes = CLUSTER_SUFFIXES if cluster_local else (*CLUSTER_SUFFIXES, f".{domain or self._domain}")
+        public = None if cluster_local else domain or self._domain
         for tag, targets in {"": traffic, **(tags or {})}.items():
             if not any(percent for _, percent in targets):
                 continue
@@ -107,8 +134,7 @@ class RouteTable:
             match = Match(entry, tag, split)
             if tag:
                 entry.tags[tag] = match
-            label = f"{tag}-{name}" if tag else name
-            hosts = [f"{label}.{namespace}{suffix}".lower() for suffix in suffixes]
+            hosts = hosts_of(namespace, name, tag, public)
             claimed |= dict.fromkeys((*hosts, *(aliases or {}).get(tag, ())), match)
         for host, match in claimed.items():
             self._claims.setdefault(host, []).append(match)
@@ -140,7 +166,5 @@ class RouteTable:
             return None
         if len(self._cache) >= CACHED_HOSTS:  # spellings are the clients' choice: bound them
             self._cache.clear()
-        # c's tag a-b and b-c's tag a want the same host as a route a-b-c, which has the first right to it.
-        match = min(claims, key=lambda each: (each.tag != "", each.entry.namespace, each.entry.name))
-        self._cache[host] = match
+        match = self._cache[host] = first_claim(claims)
         return match
