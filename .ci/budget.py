@@ -6,6 +6,7 @@ Data is not counted: the samples, and the modules that only hold schemas and tab
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "reference_impl" / "minirun"
+WORKSHOP = Path(__file__).parent.parent / "grader" / "minilab"
 WEEKEND = (
     "model",
     "store",
@@ -37,6 +38,8 @@ def main() -> None:
     print("lines: " + ", ".join(f"{room} {count}" for room, count in rooms.items()))
     for name, count in (("the weekend path", weekend), ("all of minirun", sum(rooms.values()))):
         print(f"{name}: {count} of {BUDGETS[name]} lines")
+    drives = lines(WORKSHOP / "drives")
+    print(f"the workshop's tool: {lines(WORKSHOP) - drives} lines, and {drives} that drive the labs' parts")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
@@ -81,7 +81,8 @@ class Terminal:
         return (int(status), text) if found else (None, status)
 
     def close(self) -> None:
-        os.killpg(self._shell.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended, with all that it started
+            os.killpg(self._shell.pid, signal.SIGKILL)
         self._shell.communicate()
         self._output.close()
         self._log.close()
@@ -155,6 +156,9 @@ def runs_commands(lab: Lab) -> Iterator[str]:
                     up, said = started.is_up()
                     if not up:
                         yield f"lab.md: `{command}` does not come up: {_last(said)}"
+
+
+SLOW = (runs_commands,)
 
 
 def _free_port() -> str:

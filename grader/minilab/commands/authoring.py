@@ -23,14 +23,15 @@ def build_command(check: bool) -> None:
 
 @click.command()
 @click.argument("asked", metavar="[LAB]", required=False)
-def gates_command(asked: str | None) -> None:
+@click.option("--slow", is_flag=True, help="Run the chapter's commands and the notebook instead.")
+def gates_command(asked: str | None, slow: bool) -> None:
     """Check that every lab, or one, keeps what it promises: fresh, fair, tested and complete."""
-    from minilab import gates
+    from minilab import gates, rehearsal
 
     wanted = [labs.find(asked).lab] if asked else labs.all_labs()
     count = 0
     for lab in wanted:
-        for fault in gates.faults(lab):
+        for fault in gates.faults(lab, rehearsal.SLOW if slow else gates.FAST):
             count += 1
             click.echo(f"{lab.id}: {fault}")
     if count:

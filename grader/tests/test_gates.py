@@ -1,0 +1,35 @@
+"""Every lab keeps what it promises to learners, and a gate that finds nothing could have found something."""
+
+from pathlib import Path
+
+import pytest
+
+from minilab import gates, labs, rehearsal
+
+COMPLETE = (0, 1, 5)
+LABS = [lab for lab in labs.all_labs() if lab.number in COMPLETE]
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
+@pytest.mark.parametrize("gate", gates.FAST, ids=lambda gate: gate.__name__)
+def test_gate(lab: labs.Lab, gate: gates.Gate) -> None:
+    assert not list(gates.faults(lab, [gate]))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
+@pytest.mark.parametrize("gate", rehearsal.SLOW, ids=lambda gate: gate.__name__)
+def test_rehearsal(lab: labs.Lab, gate: gates.Gate) -> None:
+    assert not list(gates.faults(lab, [gate]))
+
+
+def test_a_rehearsal_tells_of_commands_that_fail_and_keeps_what_the_shell_knows(tmp_path: Path) -> None:
+    root = rehearsal.workshop(tmp_path / "clone")
+    terminal = rehearsal.Terminal(root, rehearsal.environment(root))
+    try:
+        assert terminal.run("export A=1; cd my 2>/dev/null") == (1, "")
+        assert terminal.run("echo $A;\necho two") == (0, "1\ntwo\n")
+        assert terminal.run("no-such-command")[0] == 127
+        assert terminal.run("exit 3")[0] is None
+    finally:
+        terminal.close()
