@@ -14,6 +14,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name -> its module, its line in the 
     "hint": ("learning", "The next hint for a task."),
     "run": ("running", "Run the platform with your part in it."),
     "reset": ("learning", "Begin a lab anew; keeps a backup."),
+    "hand-in": ("learning", "Copy your files of a lab to where they are collected."),
     "solution": ("learning", "The reference's answer, once yours has passed."),
     "gates": ("authoring", "Check that every lab keeps what it promises."),
     "build": ("authoring", "Make labs/ and SOLUTION.md from their sources."),

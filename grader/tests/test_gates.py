@@ -16,6 +16,14 @@ def test_gate(lab: labs.Lab, gate: gates.Gate) -> None:
     assert not list(gates.faults(lab, [gate]))
 
 
+def test_the_workshops_readme_lists_every_lab_with_its_minutes() -> None:
+    table = (labs.LABS / "README.md").read_text(encoding="utf-8")
+    for lab in LABS:
+        assert f"| {lab.number:02} | [{lab.title}]({lab.name}/README.md): " in table
+        row = next(line for line in table.splitlines() if f"({lab.name}/README.md)" in line)
+        assert row.endswith(f" {lab.minutes} |")
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
 @pytest.mark.parametrize("gate", rehearsal.SLOW, ids=lambda gate: gate.__name__)

@@ -132,6 +132,18 @@ def test_reset_keeps_a_backup_and_start_never_overwrites(root: Path, lab: Run) -
     assert "NotImplementedError" in (root / FILE).read_text()
 
 
+def test_handing_in_copies_the_files_of_the_lab_and_nothing_else(
+    root: Path, tmp_path: Path, lab: Run
+) -> None:
+    lab("start", "1")
+    (root / FILE).with_name("notes.txt").write_text("mine")
+    lab("hand-in", "1", "--to", str(tmp_path / "shared"), "--name", "anna")
+    handed_in = tmp_path / "shared" / "anna"
+    files = {path.relative_to(handed_in).as_posix() for path in handed_in.rglob("*") if path.is_file()}
+    assert files == set(LAB.files)
+    assert "without slashes" in lab("hand-in", "1", "--to", str(tmp_path), "--name", "../x", status=1)
+
+
 @pytest.mark.parametrize(
     ("typed", "said"),
     [

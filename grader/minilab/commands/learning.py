@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from datetime import datetime
+from pathlib import Path
 
 import click
 
@@ -99,3 +100,12 @@ def solution_command(asked: str, give_up: bool) -> None:
     click.echo(learner.solution(wanted, give_up))
     if wanted.task is None:
         click.echo(f"\nThe questions: {wanted.lab.source.relative_to(labs.ROOT)}/SOLUTION.md")
+
+
+@click.command()
+@LAB
+@click.option("--to", required=True, type=click.Path(file_okay=False, path_type=Path), help="Shared folder.")
+@click.option("--name", required=True, help="Yours: the folder that is made there.")
+def hand_in_command(asked: str, to: Path, name: str) -> None:
+    """Copy your files of a lab, and nothing else, to where they are collected."""
+    click.echo(f"handed in: {learner.hand_in(labs.find(asked).lab, to, name)}")
