@@ -41,7 +41,13 @@ def generation_of(revision: Revision) -> int:
 
 
 def make_revision(configuration: Configuration, now: str) -> Revision:
-    """The revision of the present generation, before any Route means it (routing state `pending`)."""
+    """The revision of the present generation, before any Route means it (routing state `pending`).
+
+    Its spec is the template's, and so are its labels and annotations. Labels besides: CONFIGURATION (name),
+    CONFIGURATION_GENERATION, CONFIGURATION_UID, ROUTING_STATE, and the Configuration's SERVICE and
+    SERVICE_UID if it has them. Annotations besides: ROUTING_STATE_MODIFIED (`now`), and as CREATOR whoever is
+    the Configuration's LAST_MODIFIER, if that is known. The Configuration owns it (`child_meta`).
+    """
     meta, template = configuration.metadata, configuration.spec.template
     labels = template.metadata.labels | {
         CONFIGURATION: meta.name,
@@ -58,7 +64,10 @@ def make_revision(configuration: Configuration, now: str) -> Revision:
 
 
 def is_name_taken(configuration: Configuration, revision: Revision) -> bool:
-    """Whether `revision`, which has the name that is wanted, was not made of this template."""
+    """Whether `revision`, which has the name that is wanted, was not made of this template.
+
+    It is ours if the Configuration controls it, and either its generation or its spec is the present one.
+    """
     if not is_controlled_by(revision, configuration):
         return True
     same_generation = generation_of(revision) == configuration.metadata.generation
@@ -66,7 +75,11 @@ def is_name_taken(configuration: Configuration, revision: Revision) -> bool:
 
 
 def latest_ready(status: ConfigurationStatus, created: Revision, revisions: list[Revision]) -> str:
-    """The newest ready revision that is not older than the latest ready one before."""
+    """The name of the newest ready revision that is not older than the latest ready one before.
+
+    Newest is by generation. `created` goes before all if it is ready, however old: with names of their own,
+    users can bring back an old revision. If none is ready, the name is what it was.
+    """
     before = next((r for r in revisions if r.metadata.name == status.latest_ready_revision_name), None)
     ready = [r for r in revisions if is_ready(r) and (before is None or _rank(r) >= _rank(before))]
     if is_ready(created):  # a name of the user's own may bring back an old revision
@@ -86,7 +99,13 @@ def _rank(revision: Revision) -> tuple[int, str]:
 def next_status(
     configuration: Configuration, created: Revision, revisions: list[Revision], now: str
 ) -> ConfigurationStatus:
-    """The status, when `created` is the revision of the present generation and `revisions` are all."""
+    """The status, when `created` is the revision of the present generation and `revisions` are all.
+
+    Ready is False if the name is taken; then nothing else changes. It is False, too, if `created` failed,
+    with its message; True if `created` is ready; what it was if `created` is still the latest ready one,
+    which was ready and will be again, or fail; else Unknown. latestCreated is `created`, latestReady is
+    `latest_ready`.
+    """
     status, name = configuration.status, created.metadata.name
     if is_name_taken(configuration, created):
         return with_ready(configuration, now, FALSE, "RevisionFailed", _TAKEN.format(name))
@@ -97,7 +116,7 @@ def next_status(
         seen = (FALSE, "RevisionFailed", _FAILED.format(name, ready.message.removesuffix(".")))
     elif is_ready(created):
         seen = (TRUE, "", "")
-    elif chosen == name and before is not None:  # it was ready and will be again, or fail
+    elif chosen == name and before is not None:
         seen = (before.status, before.reason, before.message)
     else:
         seen = (UNKNOWN, "", "")

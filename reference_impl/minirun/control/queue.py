@@ -43,16 +43,16 @@ class WorkQueue:
         self._reconcilers = reconcilers
         self._lanes: list[deque[Key]] = [deque() for _ in range(len(urgent) + 1)]
         self._lane_of = {name: self._lanes[row] for row, names in enumerate(urgent) for name in names}
-        self._waiting: set[Key] = set()
-        self._timers: dict[Key, asyncio.TimerHandle] = {}
-        self._failures: dict[Key, int] = {}
-        self._drain: asyncio.Handle | None = None
+        self._waiting: set[Key] = set()  # in a lane
+        self._timers: dict[Key, asyncio.TimerHandle] = {}  # due later
+        self._failures: dict[Key, int] = {}  # in a row
+        self._drain: asyncio.Handle | None = None  # the next item's turn, if one waits
         self._idle = asyncio.Event()
         self._idle.set()
         self._closed = False
 
     def add(self, key: Key) -> None:
-        """Asks for a reconcile, soon."""
+        """Asks for a reconcile, soon: a key that waits already waits on in its place."""
         if key in self._waiting or self._closed:
             return
         self._waiting.add(key)
@@ -92,14 +92,19 @@ class WorkQueue:
     def _work(self) -> None:
         lane = next(filter(None, self._lanes), None)
         if lane is not None:
-            self._process(lane.popleft())
+            self.process(lane.popleft())
         if any(self._lanes):
             self._drain = asyncio.get_running_loop().call_soon(self._work)
         else:
             self._drain = None
             self._idle.set()
 
-    def _process(self, key: Key) -> None:
+    def process(self, key: Key) -> None:
+        """Works on a key that has left its lane, and sees to it that it comes back if it must.
+
+        At once after a ConflictError; after `back_off_seconds` for any other exception, which is logged;
+        after the seconds that the reconciler returned, if any. A success ends the row of failures.
+        """
         self._waiting.discard(key)
         try:
             after_seconds = self._reconcilers[key.reconciler](self._ctx, key.namespace, key.name)

@@ -25,9 +25,12 @@ from minirun.model.resources import (
 from minirun.store.store import Store, edit
 
 Child = TypeVar("Child", Configuration, Route)
+Seen = tuple[str, str, str]
+"""What was observed: a condition's status, reason and message."""
 
 REPEAT_AFTER_SECONDS = 2.0  # times are stamped in whole seconds, so after one second at least
 
+_NOT_OWNED = 'There is an existing {} "{}" that we do not own.'
 _OUT_OF_DATE = "The {} is still working to reflect the latest desired specification."
 _NAME_TAKEN = 'The revision name "{}" is taken by a conflicting Revision, so traffic will not be migrated'
 _NOT_MIGRATED = ("TrafficNotMigrated", "Traffic is not yet migrated to the latest revision.")
@@ -68,13 +71,53 @@ def apply(store: Store, service: Service, wanted: Child) -> Child | None:
 
 
 def is_migrated(configuration: Configuration | None, route: Route) -> bool:
-    """Whether the traffic that a Route reports is the one that is wanted of it."""
+    """Whether the traffic that a Route reports is the one that is wanted of it, target by target.
+
+    A target of a Configuration's latest revision means the latest ready one, and is reported by that name.
+    The URLs of tags are reported only, and never declared.
+    """
     latest = configuration.status.latest_ready_revision_name if configuration else ""
     wanted = [
         replace(t, revision_name=latest, configuration_name="") if t.configuration_name else t
         for t in route.spec.traffic
     ]
     return wanted == [replace(t, url="") for t in route.status.traffic]
+
+
+def readiness(kind: str, name: str, child: Configuration | Route | None) -> Seen:
+    """What a child says of itself, in so far as it speaks of its newest generation.
+
+    Args:
+        child: None if its name is somebody else's: False, `NotOwned`.
+
+    Returns:
+        Its condition Ready. Unknown, `OutOfDate`, if it has none, or has not observed its generation yet.
+    """
+    if child is None:
+        return FALSE, "NotOwned", _NOT_OWNED.format(kind, name)
+    ready = find(child.status.conditions, READY)
+    if ready is None or child.status.observed_generation != child.metadata.generation:
+        return UNKNOWN, "OutOfDate", _OUT_OF_DATE.format(kind)
+    return ready.status, ready.reason, ready.message
+
+
+def routing(name: str, configuration: Configuration | None, route: Route | None, taken: str) -> Seen:
+    """Whether requests go where they should: what condition RoutesReady of a Service is.
+
+    Args:
+        taken: the revision name that is wanted and that another revision has: a Route of ours is False then,
+            `RevisionNameTaken`, whatever it says; empty if none.
+
+    Returns:
+        What the Route says; but a Route that is ready with other traffic than is wanted is Unknown,
+        `TrafficNotMigrated`.
+    """
+    seen = readiness("Route", name, route)
+    if route is not None and taken:
+        return FALSE, "RevisionNameTaken", _NAME_TAKEN.format(taken)
+    if route is not None and seen[0] == TRUE and not is_migrated(configuration, route):
+        return UNKNOWN, *_NOT_MIGRATED
+    return seen
 
 
 def next_status(
@@ -86,21 +129,11 @@ def next_status(
         taken: the revision name that the Configuration wants and another revision has; empty if none.
     """
     status, name = service.status, service.metadata.name
+    of_configuration = readiness("Configuration", name, configuration)
+    of_route = routing(name, configuration, route, taken)
     conditions = status.conditions
-    for kind, child in (("Configuration", configuration), ("Route", route)):
-        ready = find(child.status.conditions, READY) if child else None
-        if child is None:
-            seen = (FALSE, "NotOwned", f'There is an existing {kind} "{name}" that we do not own.')
-        elif child.status.observed_generation != child.metadata.generation or ready is None:
-            seen = (UNKNOWN, "OutOfDate", _OUT_OF_DATE.format(kind))
-        else:
-            seen = (ready.status, ready.reason, ready.message)
-        if isinstance(child, Route):
-            if taken:
-                seen = (FALSE, "RevisionNameTaken", _NAME_TAKEN.format(taken))
-            elif seen[0] == TRUE and not is_migrated(configuration, child):
-                seen = (UNKNOWN, *_NOT_MIGRATED)
-        conditions = mark("Service", conditions, now, f"{kind}sReady", *seen)
+    conditions = mark("Service", conditions, now, "ConfigurationsReady", *of_configuration)
+    conditions = mark("Service", conditions, now, "RoutesReady", *of_route)
     status = replace(status, conditions=conditions, observed_generation=service.metadata.generation)
     if configuration:
         status = replace(
