@@ -5,6 +5,7 @@ It is not isolated: the part is the learner's own, on the learner's own machine.
 
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,17 @@ from minilab import wire
 from minilab.part import ChannelError
 from minirun.overlay import KEEP_STUBS, VARIABLE
 
+KEPT_VARIABLES = ("PATH", "LANG", "SYSTEMROOT")
+
+
+def kill_group(leader: int) -> None:
+    """Ends what a process that leads a session has begun, where there are process groups."""
+    if hasattr(os, "killpg"):
+        try:
+            os.killpg(leader, signal.SIGKILL)
+        except OSError:  # they are gone
+            pass
+
 
 class Child:
     """A child process that runs the driver with folders laid over the platform.
@@ -23,9 +35,13 @@ class Child:
     Args:
         overlay: the folders of the learner's parts.
         stderr: where what the part prints goes.
+        limited: with limits where the system has them, and nothing of this process's environment.
     """
 
-    def __init__(self, overlay: list[Path], stderr: BinaryIO | int = subprocess.DEVNULL) -> None:
+    def __init__(
+        self, overlay: list[Path], stderr: BinaryIO | int = subprocess.DEVNULL, *, limited: bool = False
+    ) -> None:
+        self._limited = limited
         self._folder = tempfile.TemporaryDirectory(prefix="minilab-")
         parts = {
             VARIABLE: os.pathsep.join(map(str, overlay)),
@@ -38,10 +54,16 @@ class Child:
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=self._folder.name,
-            env=os.environ | parts,
+            env={**(os.environ if not limited else self._bare()), **parts},
+            start_new_session=limited,
         )
         self._answers: queue.SimpleQueue[bytes | ChannelError] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
+
+    def _bare(self) -> dict[str, str]:
+        """An environment of its own, in which the driver limits itself."""
+        kept = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+        return {**kept, "HOME": self._folder.name, "TMPDIR": self._folder.name, "MINILAB_LIMITED": "yes"}
 
     def ask(self, message: bytes, timeout_seconds: float) -> bytes:
         assert self._process.stdin is not None
@@ -58,6 +80,8 @@ class Child:
         return answer
 
     def close(self) -> None:
+        if self._limited:
+            kill_group(self._process.pid)
         self._process.kill()
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):

@@ -51,7 +51,7 @@ def starter(source: str, cuts: Iterable[Cut]) -> str:
                 raise CutError(
                     f"task {cut.task}: {name!r} is not at the top of the module; it has {', '.join(top)}"
                 )
-        dropped = sum((top[name].end_lineno or 0) - _start(top[name]) for name in cut.drop)
+        dropped = sum((top[name].end_lineno or 0) - start_of(top[name]) for name in cut.drop)
         for name in cut.symbols:
             node = top[name]
             if not isinstance(node, Named):
@@ -71,7 +71,9 @@ def answer(source: str, names: Iterable[str]) -> str:
     """The texts of top-level definitions, as the reference has them."""
     lines = source.splitlines()
     top = {name: node for node in ast.parse(source).body for name in names_of(node)}
-    return "\n\n\n".join("\n".join(lines[_start(top[name]) : top[name].end_lineno]) for name in names) + "\n"
+    return (
+        "\n\n\n".join("\n".join(lines[start_of(top[name]) : top[name].end_lineno]) for name in names) + "\n"
+    )
 
 
 def statements(node: ast.AST) -> Iterator[str]:
@@ -88,8 +90,8 @@ def body_of(node: Function) -> list[ast.stmt]:
     return node.body[ast.get_docstring(node) is not None :]
 
 
-def _start(node: ast.stmt) -> int:
-    """The line, from 0, that a definition begins on, decorators included."""
+def start_of(node: ast.stmt) -> int:
+    """The line, from 0, that a top-level statement begins on, decorators included."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     return min([node.lineno, *(each.lineno for each in decorators)]) - 1
 
@@ -147,7 +149,7 @@ def _stub_class(node: ast.ClassDef, cut: Cut, lines: list[str]) -> list[Edit]:
 
 def _removed(node: ast.stmt, lines: list[str]) -> Edit:
     """Takes a definition away, with the comments right above it and the empty lines before."""
-    first, last = _start(node), node.end_lineno or node.lineno
+    first, last = start_of(node), node.end_lineno or node.lineno
     while first and lines[first - 1].lstrip().startswith("#"):
         first -= 1
     while first and not lines[first - 1].strip():

@@ -5,9 +5,11 @@ plain data into calls of the platform's functions, and the answer is plain data.
 standard error and is never read for a score.
 """
 
+import base64
 import importlib
 import os
 import traceback
+from pathlib import Path
 from typing import Any  # requests and answers are JSON of many shapes
 
 from minilab import wire
@@ -17,6 +19,8 @@ DEEPEST_FRAMES = 3
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
     """The answer to a request; whatever the part raises is part of it."""
+    if "files" in request:
+        return lay_out(request["files"])
     try:
         module, _, name = request["drive"].partition(".")
         drive = getattr(importlib.import_module(f"minilab.drives.{module}"), name)
@@ -29,6 +33,16 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     return {"came": came}
 
 
+def lay_out(files: dict[str, str]) -> dict[str, Any]:
+    """Writes the part's files (base64, by path) into the overlay folder; before anything is imported."""
+    folder = Path(os.environ["MINIRUN_OVERLAY"])
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(base64.b64decode(content))
+    return {"came": len(files)}
+
+
 def _where(error: BaseException) -> list[str]:
     frames = traceback.extract_tb(error.__traceback__)[1:]
     if isinstance(error, SyntaxError):
@@ -36,8 +50,24 @@ def _where(error: BaseException) -> list[str]:
     return [f"{f.filename}, line {f.lineno}, in {f.name}: {f.line}" for f in frames[-DEEPEST_FRAMES:]]
 
 
+def limit() -> None:
+    """Bounds this process and its children, as far as the system lets it: not an isolation."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    bounds = {"CPU": 60, "AS": 2 << 30, "FSIZE": 32 << 20, "NOFILE": 256, "CORE": 0}
+    for name, bound in bounds.items():
+        try:
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (bound, bound))
+        except (ValueError, OSError):  # macOS has no limit of address space
+            continue
+
+
 def main() -> None:
     """Answers requests until standard input ends."""
+    if os.environ.get("MINILAB_LIMITED"):
+        limit()
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # print() of the part must not reach the wire
     silence = os.open(os.devnull, os.O_RDONLY)

@@ -165,7 +165,8 @@ def verdicts(
     """What the checks say of a part in a child process."""
     wanted = files or ([lab.checks, lab.hidden_checks] if hidden else [lab.checks])
     present = [file for file in wanted if file.exists()]
-    return judge(present, Part(lab.id, lambda: Child(overlay)), lab.number) if present else []
+    seeds = dict.fromkeys(present, lab.number)
+    return judge(seeds, Part(lab.id, lambda: Child(overlay))) if present else []
 
 
 FAST: tuple[Gate, ...] = (

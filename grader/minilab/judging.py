@@ -6,7 +6,7 @@ each time; hidden ones are given a seed.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -24,6 +24,7 @@ class Verdict:
 
     task: str
     name: str
+    file: str
     behaviour: str
     failure: CheckFailed | None
 
@@ -41,7 +42,7 @@ class Judge:
     """The pytest plugin: fixtures, selection and verdicts of one run."""
 
     part: Part
-    seed: int
+    seeds: Mapping[str, int]
     task: str | None
     tell: Callable[[Verdict], None]
     verdicts: list[Verdict] = field(default_factory=list)
@@ -57,7 +58,7 @@ class Judge:
     @pytest.fixture
     def rng(self, request: pytest.FixtureRequest) -> Random:
         """Chance, the same for a seed and a check, whatever runs before it."""
-        return Random(f"{self.seed} {request.node.name}")
+        return Random(f"{self.seeds[request.path.name]} {request.node.name}")
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self.task is not None:
@@ -68,7 +69,7 @@ class Judge:
         yield
         error = call.excinfo.value if call.excinfo else None
         if isinstance(error, CheckFailed) or (error is None and call.when == "call"):
-            verdict = Verdict(task_of(item), item.name, behaviour_of(item), error)
+            verdict = Verdict(task_of(item), item.name, item.path.name, behaviour_of(item), error)
             self.verdicts.append(verdict)
             self.tell(verdict)
         elif error is not None:
@@ -92,32 +93,31 @@ def behaviour_of(item: pytest.Item) -> str:
 
 
 def judge(
-    files: list[Path],
+    seeds: Mapping[Path, int],
     part: Part,
-    seed: int,
     task: str | None = None,
     tell: Callable[[Verdict], None] = lambda verdict: None,
 ) -> list[Verdict]:
-    """Run the checks of `files` against `part`, and close it.
+    """Run files of checks against `part`, and close it.
 
-    task: only this task's checks. tell: is told each verdict as it comes. Raises ChecksError if a check is
-    broken or there is none.
+    seeds: the files, each with what its chance begins from. task: only this task's checks. tell: is told each
+    verdict as it comes. Raises ChecksError if a check is broken or there is none.
     """
-    plugin = Judge(part, seed, task, tell)
+    plugin = Judge(part, {file.name: seed for file, seed in seeds.items()}, task, tell)
     before = os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no plugin of this environment has a say in a grade
     options = [
         "-c",
         str(SETTINGS),
         "--rootdir",
-        str(files[0].parent),
+        str(next(iter(seeds)).parent),
         "-p",
         "no:terminal",
         "-p",
         "no:cacheprovider",
     ]
     try:
-        status = pytest.main([*map(str, files), *options], plugins=[plugin])
+        status = pytest.main([*map(str, seeds), *options], plugins=[plugin])
     finally:
         part.close()
         if before is None:
@@ -126,5 +126,5 @@ def judge(
             os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = before
     if plugin.faults or status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         faults = "; ".join(plugin.faults) or f"pytest ended with {status!r}"
-        raise ChecksError(f"the checks in {', '.join(file.name for file in files)} are broken: {faults}")
+        raise ChecksError(f"the checks in {', '.join(file.name for file in seeds)} are broken: {faults}")
     return plugin.verdicts

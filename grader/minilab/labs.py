@@ -66,6 +66,7 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     minutes: all of it, in class. reading: the part that is neither task nor experiment, by what it is.
     tier: what it needs beside Python: `laptop` (nothing), `docker`, `cloud`. needs: extras of the package.
+    scenario_points: for what a client of the whole platform sees, in a grade.
     """
 
     number: int
@@ -76,6 +77,7 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reading: dict[str, int]
     tier: str = "laptop"
     needs: tuple[str, ...] = ()
+    scenario_points: int = 0
     tasks: tuple[Task, ...] = ()
 
     @property
@@ -118,7 +120,12 @@ class Lab(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def points(self) -> int:
-        return sum(task.points for task in self.tasks)
+        return sum(task.points for task in self.tasks) + self.scenario_points
+
+    @property
+    def scenario(self) -> Path:
+        """The checks of what a client sees of the whole platform with the learner's part in it."""
+        return HIDDEN / f"scenario_{self.id}.py"
 
     def task(self, task_id: str) -> Task:
         for task in self.tasks:

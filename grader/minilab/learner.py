@@ -81,7 +81,7 @@ def check(
     with open(os.dup(STDERR) if prints else os.devnull, "wb") as stderr:
         part = Part(lab.id, lambda: Child([folder(lab)], stderr))
         try:
-            verdicts = judge([lab.checks], part, lab.number, asked.task.id if asked.task else None, tell)
+            verdicts = judge({lab.checks: lab.number}, part, asked.task.id if asked.task else None, tell)
         except ChecksError as error:
             raise LabError(f"not your part, but its checks failed: {error}") from None
     known = progress.load()

@@ -6,6 +6,7 @@ dies, hangs or babbles loses the one answer, and the next call finds a fresh one
 
 import importlib
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol  # Any: cases and answers are JSON of many shapes
 
@@ -53,17 +54,28 @@ class Part:
         lab: `lab05`, whose drives are called.
         connect: starts a fresh driver and returns the way to it.
         call_seconds: how long one answer may take.
+        total_seconds: how long all answers together may take; after that there are none.
     """
 
-    def __init__(self, lab: str, connect: Callable[[], Channel], call_seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self,
+        lab: str,
+        connect: Callable[[], Channel],
+        call_seconds: float = CALL_SECONDS,
+        total_seconds: float = float("inf"),
+    ) -> None:
         self._lab, self._connect, self._call_seconds = lab, connect, call_seconds
+        self._seconds_left = total_seconds
         self._channel: Channel | None = None
 
     def call(self, drive: str, case: Any, because: str = "") -> Any:
         """The part's answer, as JSON has it. CheckFailed if there is none."""
         called = f"{drive}({shorten(case)})"
         request_id = secrets.token_hex(8)
+        began = time.monotonic()
         try:
+            if self._seconds_left <= 0:
+                raise ChannelError("has used up the time of the whole submission")
             if self._channel is None:
                 self._channel = self._connect()
             request = {"id": request_id, "drive": f"{self._lab}.{drive}", "case": case}
@@ -73,6 +85,8 @@ class Part:
         except (ChannelError, wire.WireError) as error:
             self.close()
             raise CheckFailed(called, f"no answer: it {error}", "an answer", because) from None
+        finally:
+            self._seconds_left -= time.monotonic() - began
         if "came" in answer:
             return answer["came"]
         if "unwritten" in answer:
@@ -90,6 +104,10 @@ class Part:
             path, wrong, right = found
             raise CheckFailed(_at(drive, case, path), f"{path}{wrong}", f"{path}{right}", because)
 
+    def same(self, drive: str, case: Any, because: str) -> None:
+        """The answer must be the reference's."""
+        self.gives(drive, case, reference(self._lab, drive, case), because)
+
     def holds(self, drive: str, case: Any, wrong: Callable[[Any], str], rule: str, because: str) -> None:
         """The answer must obey a rule, where more than one answer is right.
 
@@ -102,10 +120,6 @@ class Part:
             found = f"an answer of another form: {shorten(came)}"
         if found:
             raise CheckFailed(f"{drive}({shorten(case)})", found, rule, because)
-
-    def same(self, drive: str, case: Any, because: str) -> None:
-        """The answer must be the reference's."""
-        self.gives(drive, case, reference(self._lab, drive, case), because)
 
     def close(self) -> None:
         """End the driver, if there is one."""
