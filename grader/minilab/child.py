@@ -35,17 +35,23 @@ class Child:
     Args:
         overlay: the folders of the learner's parts.
         stderr: where what the part prints goes.
+        stubs: `keep`, or empty: the reference stands in for what is not written.
         limited: with limits where the system has them, and nothing of this process's environment.
     """
 
     def __init__(
-        self, overlay: list[Path], stderr: BinaryIO | int = subprocess.DEVNULL, *, limited: bool = False
+        self,
+        overlay: list[Path],
+        stderr: BinaryIO | int = subprocess.DEVNULL,
+        *,
+        stubs: str = "keep",
+        limited: bool = False,
     ) -> None:
         self._limited = limited
         self._folder = tempfile.TemporaryDirectory(prefix="minilab-")
         parts = {
             VARIABLE: os.pathsep.join(map(str, overlay)),
-            KEEP_STUBS: "keep",
+            KEEP_STUBS: stubs,
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         self._process = subprocess.Popen(

@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name -> its module, its line in the 
     "watch": ("learning", "Check again each time that you save."),
     "hint": ("learning", "The next hint for a task."),
     "run": ("running", "Run the platform with your part in it."),
+    "notebook": ("running", "Open a lab's notebook in JupyterLab."),
     "reset": ("learning", "Begin a lab anew; keeps a backup."),
     "hand-in": ("learning", "Copy your files of a lab to where they are collected."),
     "solution": ("learning", "The reference's answer, once yours has passed."),

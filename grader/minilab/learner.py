@@ -39,6 +39,15 @@ def start(lab: Lab) -> list[Path]:
     return copied
 
 
+def own_notebook(lab: Lab) -> Path:
+    """The learner's copy of a lab's notebook, made if it is not there: what ran in it is theirs."""
+    name = f"{lab.id}.ipynb"
+    for file in (name, "figure.svg"):
+        if not (folder(lab) / file).exists():
+            shutil.copyfile(lab.starter / file, folder(lab) / file)
+    return folder(lab) / name
+
+
 def reset(lab: Lab, now: datetime) -> Path:
     """Begin anew; returns where the old files are now."""
     must_have_begun(lab)

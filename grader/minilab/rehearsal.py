@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from minilab import chapter
-from minilab.labs import ANSWERS, REFERENCE, ROOT, Lab
+from minilab.cutting import answer
+from minilab.labs import ANSWERS, REFERENCE, ROOT, Lab, file_of, name_of
 
 LINKED = ("grader", "labs", "reference_impl", "solutions", "README.md", "constraints.txt", "pyproject.toml")
 COMMAND_SECONDS = 120
@@ -158,7 +159,36 @@ def runs_commands(lab: Lab) -> Iterator[str]:
                         yield f"lab.md: `{command}` does not come up: {_last(said)}"
 
 
-SLOW = (runs_commands,)
+def runs_notebook(lab: Lab) -> Iterator[str]:
+    """The notebook runs from top to bottom once its task cells hold the answers, and those pass."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    book = nbformat.reads((lab.starter / f"{lab.id}.ipynb").read_text(encoding="utf-8"), as_version=4)  # type: ignore[no-untyped-call]
+    tasks = [cell for cell in book.cells if "minilab" in cell.metadata]
+    for cell in tasks:
+        task, file = lab.task(cell.metadata.minilab.task), cell.metadata.minilab.file
+        names = [name_of(each) for each in (*task.drop, *task.symbols) if file_of(each) == file]
+        head = cell.source.partition("\n")[0]
+        cell.source = f"{head}\n{answer((REFERENCE / file).read_text(encoding='utf-8'), names)}"
+    with tempfile.TemporaryDirectory(prefix="minilab-") as folder:
+        root = workshop(Path(folder))
+        client = NotebookClient(book, resources={"metadata": {"path": str(root)}}, timeout=COMMAND_SECONDS)
+        try:
+            client.execute(env=environment(root))
+        except CellExecutionError as error:
+            yield f"{lab.id}.ipynb does not run against the reference: {_last(str(error))}"
+    # A task over several files has a cell for each, and passes with the last.
+    said = {
+        cell.metadata.minilab.task: "".join(out.get("text", "") for out in cell.outputs) for cell in tasks
+    }
+    for task_id, text in said.items():
+        if not re.search(r"\b(\d+) of \1 public checks", text):
+            yield f"{lab.id}.ipynb: the reference's answer does not pass task {task_id}: {_last(text)}"
+
+
+SLOW = (runs_commands, runs_notebook)
 
 
 def _free_port() -> str:

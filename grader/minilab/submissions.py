@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from minilab.building import starter_of
-from minilab.editing import EditError, definitions, put
+from minilab.cells import CellError, splice
 from minilab.labs import ANSWERS, Lab, LabError
 
 MAX_FILE_BYTES = 150_000
@@ -137,9 +137,9 @@ def _read_notebook(path: Path, lab: Lab, submission: Submission) -> None:
             submission.notes.append(f"task {head[1]} has several cells; the last one counts")
         found.add((head[1], head[2]))
         try:
-            texts[head[2]] = put(texts[head[2]], definitions(source[head.end() :]))
-        except EditError as error:
-            submission.notes.append(f"the cell of task {head[1]} is not Python: {error}")
+            texts[head[2]] = splice(texts[head[2]], source[head.end() :], "the starter")
+        except CellError as error:
+            submission.notes.append(f"the cell of task {head[1]} was left out: {error}")
     if not found:
         submission.notes.append(f"{path.name} has no %%task cell")
     submission.files |= {file: text.encode() for file, text in texts.items()}

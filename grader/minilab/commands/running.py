@@ -1,5 +1,9 @@
 """The real platform with a learner's parts in it, and whether this machine is fit for the workshop."""
 
+import contextlib
+import importlib.util
+import subprocess
+import sys
 from itertools import chain
 
 import click
@@ -34,6 +38,33 @@ def split(arguments: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]
     """The labs that are named first, and the options after them."""
     first = next((n for n, each in enumerate(arguments) if each.startswith("-")), len(arguments))
     return arguments[:first], arguments[first:]
+
+
+@click.command(context_settings=PASSED_ON)
+@click.argument("asked", metavar="LAB")
+@click.argument("options", metavar="[OPTIONS OF jupyter lab]", nargs=-1, type=click.UNPROCESSED)
+def notebook_command(asked: str, options: tuple[str, ...]) -> None:
+    """Open a lab's notebook in JupyterLab: your own copy, in my/lab05, which is never overwritten."""
+    lab = labs.find(asked).lab
+    if not installed("jupyterlab"):
+        raise labs.LabError(
+            "JupyterLab is not installed; `python -m pip install -c constraints.txt -e '.[labs]'` brings it, "
+            f"and {lab.starter.relative_to(labs.ROOT)}/README.md has the same text without it"
+        )
+    learner.start(lab)
+    path = learner.own_notebook(lab)
+    place = [f"--ServerApp.root_dir={labs.ROOT}", str(path)]
+    with contextlib.suppress(KeyboardInterrupt):
+        done = subprocess.run([sys.executable, "-m", "jupyterlab", *place, *options], check=False)
+        raise SystemExit(done.returncode)
+
+
+def installed(module: str) -> bool:
+    """Whether a module can be imported; it is not."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 @click.command()

@@ -29,6 +29,7 @@ class Clients:
         self.statuses: Counter[int] = Counter()
         self.latencies = array("d")
         self.waits = array("d")
+        self.waiting = 0  # requests without a slot
 
     def send(self, host: str) -> None:
         """One request to `host`, now."""
@@ -48,8 +49,12 @@ class Clients:
 
     async def _wait(self, destination: Destination, arrived_ns: int) -> None:
         lease = None
+        self.waiting += 1
         try:
-            lease = await destination.path.acquire(destination.response_start_timeout_seconds or None)
+            try:
+                lease = await destination.path.acquire(destination.response_start_timeout_seconds or None)
+            finally:
+                self.waiting -= 1
             self.waits.append((self._now_ns() - arrived_ns) / SECOND_NS)
             status = await self._runtime.serve(lease.endpoint.host)
         except QueueFull:
