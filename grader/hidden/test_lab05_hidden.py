@@ -51,7 +51,7 @@ def decide(part: Part, rng: Random, steps: int = 60, **more: Any) -> None:
 @pytest.mark.parametrize("gaps", [0.0, 0.3, 0.8], ids=["dense", "some gaps", "sparse"])
 def test_averages(part: Part, rng: Random, gaps: float) -> None:
     """Averages of any stream of samples, at any time after."""
-    for _ in range(8):
+    for _ in range(4):
         window, now, ops = rng.choice([1, 2, 6, 17, 60]), 0.0, []
         for _ in range(120):
             now += 0 if rng.random() < 0.2 else rng.choice([0.25, 1, 1, 1]) if rng.random() > gaps else 5
@@ -66,7 +66,7 @@ def test_averages(part: Part, rng: Random, gaps: float) -> None:
 @pytest.mark.parametrize("granularity", [1, 2, 5])
 def test_peaks(part: Part, rng: Random, granularity: int) -> None:
     """Peaks of any stream of decisions."""
-    for _ in range(8):
+    for _ in range(4):
         now, ops = 0, []
         for _ in range(150):
             now += rng.choice([0, 1, 2, 2, 2, 2, rng.randint(3, 40)])
@@ -79,7 +79,7 @@ def test_peaks(part: Part, rng: Random, granularity: int) -> None:
 @pytest.mark.task("5.2")
 def test_a_clock_that_steps_back(part: Part, rng: Random) -> None:
     """Peaks when the clock steps back for a moment."""
-    for _ in range(8):
+    for _ in range(4):
         now, ops = 100, []
         for _ in range(60):
             now += rng.choice([2, 2, 2, -3])
@@ -99,26 +99,26 @@ def test_bursts(part: Part, rng: Random) -> None:
 @pytest.mark.parametrize("number", range(6))
 def test_decisions(part: Part, rng: Random, number: int) -> None:
     """Decisions over a day of any load."""
-    for _ in range(4):
+    for _ in range(2):
         decide(part, rng)
 
 
 @pytest.mark.task("5.4")
 def test_delayed_decisions(part: Part, rng: Random) -> None:
     """Decisions with a scale-down delay."""
-    for _ in range(6):
+    for _ in range(3):
         decide(part, rng, scaleDownDelay=rng.choice([2, 7, 30, 120]))
 
 
 @pytest.mark.task("5.4")
 def test_unreachable_decisions(part: Part, rng: Random) -> None:
     """Decisions for a revision that nobody can reach."""
-    for _ in range(6):
+    for _ in range(3):
         decide(part, rng, reachable=False, scaleDownDelay=rng.choice([0, 30]))
 
 
 @pytest.mark.task("5.4")
 def test_decisions_with_an_activation_scale(part: Part, rng: Random) -> None:
     """Decisions with an activation scale."""
-    for _ in range(6):
+    for _ in range(3):
         decide(part, rng, activationScale=rng.randint(2, 9))

@@ -78,7 +78,7 @@ class Child:
             self._process.stdin.flush()
             answer = self._answers.get(timeout=timeout_seconds)
         except OSError:
-            answer = self._answers.get()
+            answer = self._answers.get()  # the reader says how it ended
         except queue.Empty:
             raise ChannelError(f"did not answer within {timeout_seconds:g} s") from None
         if isinstance(answer, ChannelError):

@@ -123,8 +123,9 @@ class Container:
             self._container = container.start().get_wrapped_container()
         except docker.errors.DockerException as error:
             raise LabError(f"a container of {image} could not be started with {runtime}: {error}") from None
-        attached = self._container.attach_socket(params={"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1})
-        self._socket = cast("DockerSocket", getattr(attached, "_sock", attached))
+        streams = {"stdin": 1, "stdout": 1, "stderr": 1, "stream": 1}
+        self._attached = self._container.attach_socket(params=streams)  # kept: its end closes the socket
+        self._socket = cast("DockerSocket", getattr(self._attached, "_sock", self._attached))
         threading.Thread(target=self._read, daemon=True).start()
         try:
             self._lay_out(files)
@@ -144,7 +145,7 @@ class Container:
             self._socket.sendall(message)
             answer = self._answers.get(timeout=timeout_seconds)
         except OSError:
-            answer = self._answers.get(timeout=START_SECONDS)
+            raise ChannelError(self._how_it_ended()) from None
         except queue.Empty:
             raise ChannelError(f"did not answer within {timeout_seconds:g} s") from None
         if isinstance(answer, ChannelError):
@@ -152,6 +153,11 @@ class Container:
         return answer
 
     def close(self) -> None:
+        threading.Thread(
+            target=self._remove
+        ).start()  # nobody needs to wait for it but the end of the program
+
+    def _remove(self) -> None:
         try:
             self._container.remove(force=True)
         except docker.errors.DockerException:  # it has gone by itself, or goes with the engine

@@ -1,5 +1,6 @@
 """Lab 05's public checks: windows, burst capacity, the decision, and Knative's recorded decisions."""
 
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -192,7 +193,7 @@ NO_PODS, NO_DATA = ("pods",), ("nodata", "notcollecting", "metric")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_recorded_decisions(part: Part, family: str) -> None:
     """Decisions are those that Knative's autoscaler took."""
-    for case in cases("scale", lambda case: case["family"] == family and "rec" not in case["steps"][0]):
+    for case in islice(cases("scale", lambda case: case["family"] == family), 2):
         given, answers = [], []
         for step in case["steps"]:
             error = step.get("err")
