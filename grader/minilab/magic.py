@@ -90,7 +90,10 @@ def write(lab: Lab, task: Task, file: str, cell: str, keep: str = "") -> str:
     own = [name_of(symbol) for symbol in task.symbols if file_of(symbol) == file]
     if not {*names} & {*own} and keep != "file":
         raise LabError(f"task {task.id} asks for {' and '.join(own)}, and the cell defines none of it")
-    text = path.read_bytes().decode("utf-8")
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise LabError(f"{name} is not UTF-8 ({error}); save it as UTF-8, and run the cell again") from None
     there = cells.texts(text, dict.fromkeys([*own, *names]), name)
     made = text if keep == "file" else cells.splice(text, cell, name)
     notes = Notes.load()
@@ -102,10 +105,11 @@ def write(lab: Lab, task: Task, file: str, cell: str, keep: str = "") -> str:
             "run the cell with --keep=file after the file's name to take the file's text into the cell, or "
             "with --keep=cell to overwrite the file's"
         )
+    if keep == "file":
+        return "\n\n\n".join(filter(None, there.values())) + "\n"
     path.write_bytes(made.encode("utf-8"))
-    now = cells.texts(made, there, name)
-    notes.note(name, now)
-    return "\n\n\n".join(filter(None, now.values())) + "\n" if keep == "file" else cell
+    notes.note(name, cells.texts(made, there, name))
+    return cell
 
 
 class Notes(msgspec.Struct):
