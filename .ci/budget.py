@@ -16,6 +16,7 @@ WEEKEND = (
     "autoscaling",
     "activation",
     "gateway",
+    "scheduling",
     "platform",
 )
 BUDGETS = {"the weekend path": 6_000, "all of minirun": 13_000}
