@@ -1,7 +1,7 @@
 """The one place where the rooms are put together.
 
 `build` makes the core: control, activation and routing over a store and a runtime, without a socket; a
-simulation uses it on a virtual loop. `Platform` adds what touches the world: the data directory, the process
+simulation uses it on a virtual loop. `Platform` adds what touches the world: the data directory, the chosen
 runtime, the gateway, the API, logs. One process and one event loop hold it all; instances are its children.
 """
 
@@ -250,6 +250,8 @@ class PlatformOptions:
         token: what clients of the API must know; needed beyond loopback.
         tls: `HOST:PORT` for the API with TLS, or None.
         grpc: `HOST:PORT` for Cloud Run's v2 API over gRPC, or None.
+        runtime: "process" or "docker".
+        execution_environment: of containers that name none: "gen1" (gVisor) or "gen2" (runc).
     """
 
     listen: str
@@ -262,6 +264,8 @@ class PlatformOptions:
     token: str | None = None
     tls: str | None = None
     grpc: str | None = None
+    runtime: str = "process"
+    execution_environment: str = "gen2"
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -306,13 +310,13 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     logs = LogStore(options.data_dir / "logs", clock)
     stack.callback(logs.flush)
     keyring = Keyring(store, clock)
-    processes = ProcessRuntime(options.data_dir, bundles.resolve, rng, warm_size=options.warm)
+    runtime, images = _runtime(options, bundles, rng)
     core = build(
         store=store,
         clock=clock,
         rng=rng,
-        runtime=MetadataRuntime(processes, store, keyring),
-        images=bundles,
+        runtime=MetadataRuntime(runtime, store, keyring),
+        images=images,
         url_port="" if port == 80 else str(port),
         log_of=_log_of(logs),
         access=Access(store, keyring.issuer),
@@ -328,14 +332,34 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     await core.start()
     stack.push_async_callback(gateway.close, GATEWAY_GRACE_SECONDS)
     await gateway.serve(sockets)
-    images = ImageKeeper(bundles, store)
-    stack.push_async_callback(images.collected)
-    images.collect()
-    backend = Backend(store, logs, images, clock, rng, telemetry.metrics.exposition, lambda: "")
+    keeper = ImageKeeper(bundles, store)
+    stack.push_async_callback(keeper.collected)
+    keeper.collect()
+    backend = Backend(store, logs, keeper, clock, rng, telemetry.metrics.exposition, lambda: "")
     api = API(backend, token=options.token or "", hosts=[api_host])
     await _serve_api(options, api, api_sockets, keyring, stack)
     log.info("serving requests on port %d and the API on port %d", port, api_port)
     return f"minirun is up: requests on http://{listen[0]}:{port}, API on http://{api_host}:{api_port}"
+
+
+def _runtime(options: PlatformOptions, bundles: BundleStore, rng: Random) -> tuple[Runtime, Images]:
+    """What runs instances, and what finds their images. Raises ValueError: it can't be used here."""
+    if options.runtime == "process":
+        processes = ProcessRuntime(options.data_dir, bundles.resolve, rng, warm_size=options.warm)
+        return processes, bundles
+    from minirun.images.engine_images import EngineImages
+    from minirun.runtime.docker.engine import Engine
+    from minirun.runtime.docker.runtime import DockerRuntime
+
+    engine = Engine.connect()
+    containers = DockerRuntime(
+        engine,
+        options.data_dir,
+        bundles.resolve,
+        warm_size=options.warm,
+        environment=options.execution_environment,
+    )
+    return containers, EngineImages(engine.digest_of, bundles)
 
 
 def _open_store(options: PlatformOptions, clock: Clock, stack: contextlib.AsyncExitStack) -> Store:

@@ -43,7 +43,21 @@ def _address(_: click.Context, __: click.Parameter, value: str | None) -> str | 
     help="full: writes survive a power cut too, not only a crash.",
 )
 @click.option("--settings", type=click.Path(exists=True, path_type=Path), help="YAML file of ConfigMaps.")
-@click.option("--warm", type=int, default=2, show_default=True, help="Warm interpreters kept.")
+@click.option("--warm", type=int, default=2, show_default=True, help="Interpreters, or networks, kept ready.")
+@click.option(
+    "--runtime",
+    type=click.Choice(["process", "docker"]),
+    default="process",
+    show_default=True,
+    help="What instances are: processes, or containers of this machine's Docker (extra docker).",
+)
+@click.option(
+    "--execution-environment",
+    type=click.Choice(["gen1", "gen2"]),
+    default="gen2",
+    show_default=True,
+    help="With docker: of those who name none. gen1 is gVisor, gen2 is runc.",
+)
 @click.option("--token", envvar="MINIRUN_TOKEN", help="What clients of the API must know (MINIRUN_TOKEN).")
 @click.option(
     "--overlay",

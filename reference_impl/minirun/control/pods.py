@@ -4,6 +4,7 @@ Counterpart: the conversions of the kubelet (pkg/kubelet/kubelet_pods.go).
 """
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping
 
 from minirun.autoscaling.spec import PROGRESS_DEADLINE
@@ -25,7 +26,7 @@ from minirun.model.labels import (
     TASK_INDEX,
 )
 from minirun.model.meta import Condition, replace, rfc3339, with_meta
-from minirun.model.quantity import whole
+from minirun.model.quantity import parse_quantity, whole
 from minirun.model.resources import (
     Container,
     ContainerState,
@@ -37,6 +38,7 @@ from minirun.model.resources import (
 from minirun.model.resources import Probe as DeclaredProbe
 from minirun.runtime.base import InstanceSpec, InstanceState, Mount, Probe, Stage
 
+EXECUTION_ENVIRONMENT = "run.googleapis.com/execution-environment"
 STARTED_ANNOTATION, READY_ANNOTATION = "minirun.dev/started-unix-ns", "minirun.dev/ready-unix-ns"
 # The labels of a task's Pod that Cloud Logging has on each of its entries, by the names that it has there.
 LOG_LABELS = {
@@ -134,6 +136,9 @@ def make_instance_spec(pod: Pod, container: Container, progress_deadline_ns: int
         sidecar_ports=tuple(filter(None, sidecar_ports)),
         working_dir=container.working_dir,
         memory_limit_bytes=whole(limits["memory"]) if "memory" in limits else None,
+        cpu_limit_milli=math.ceil(parse_quantity(limits["cpu"]) * 1000) if "cpu" in limits else None,
+        security=container.security_context,
+        execution_environment=meta.annotations.get(EXECUTION_ENVIRONMENT, ""),
         readiness=make_probe(container.readiness_probe, port, 0, h2c),
         liveness=make_probe(container.liveness_probe, port, h2c=h2c),
         startup=make_probe(container.startup_probe, port, h2c=h2c),

@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+from minirun.model.resources import SecurityContext
+
 Log = Callable[[str, bytes], None]
 """`log(stream, line)`: one line of "stdout" or "stderr", without its line end."""
 
@@ -81,6 +83,8 @@ class InstanceSpec:
     PORT says, and without a readiness probe it is ready as soon as it runs. `sidecar_ports` are those of all
     sidecars. An instance that `runs_once` serves nothing: it gets no port and no probes, and it is over when
     its container ends, or after `active_deadline_seconds`. `log_labels` go on each entry of its log.
+    What a runtime can't keep of the CPU limit (thousandths of a CPU), `security` and `execution_environment`
+    (Cloud Run's: gen1, gen2; empty is the runtime's own choice) it leaves.
     """
 
     namespace: str
@@ -101,6 +105,9 @@ class InstanceSpec:
     sidecar_ports: tuple[int, ...] = ()
     working_dir: str = ""
     memory_limit_bytes: int | None = None
+    cpu_limit_milli: int | None = None
+    security: SecurityContext | None = None
+    execution_environment: str = ""
     readiness: Probe | None = None
     liveness: Probe | None = None
     startup: Probe | None = None

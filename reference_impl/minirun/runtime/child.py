@@ -18,10 +18,9 @@ from typing import cast
 import psutil
 
 from minirun.runtime.base import ExitStatus, Log, Probe, ProbeResult
+from minirun.runtime.lines import Lines
 from minirun.runtime.probes import PASSED, probe_network
 
-STREAMS = {1: "stdout", 2: "stderr"}
-MAX_LINE_BYTES = 64 * 1024
 FLOOD_BYTES = 256 * 1024
 FLOOD_PAUSE_SECONDS = 0.05
 LAST_OUTPUT_SECONDS = 0.5
@@ -45,7 +44,7 @@ class Child(asyncio.SubprocessProtocol):
         self._loop = asyncio.get_running_loop()
         self.settled: asyncio.Future[None] = self._loop.create_future()
         self._ended: asyncio.Future[ExitStatus] = self._loop.create_future()
-        self._partial = {1: b"", 2: b""}
+        self._lines = Lines(self._log_line)
         self._allowance = FLOOD_BYTES
 
     @classmethod
@@ -71,6 +70,9 @@ class Child(asyncio.SubprocessProtocol):
     def identity(self) -> str:
         """Process id and start time, which no other process of this machine ever shares."""
         return f"{self.pid}:{self._created:.2f}"
+
+    def _log_line(self, stream: str, line: bytes) -> None:
+        self.log(stream, line)  # which is another one, when a warm interpreter becomes an instance
 
     def write_and_close(self, data: bytes) -> None:
         """Gives it `data` on standard input, and then the end of input."""
@@ -132,13 +134,7 @@ class Child(asyncio.SubprocessProtocol):
             self._created = time.time()
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        *lines, rest = (self._partial[fd] + data).split(b"\n")
-        if len(rest) > MAX_LINE_BYTES:
-            lines.append(rest)
-            rest = b""
-        self._partial[fd] = rest
-        for line in lines:
-            self.log(STREAMS[fd], line)
+        self._lines.feed(fd, data)
         self._allowance -= len(data)
         if self._allowance < 0 and self.alive:
             self._pause(fd)
@@ -154,8 +150,7 @@ class Child(asyncio.SubprocessProtocol):
             pipe.resume_reading()
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        if rest := self._partial.pop(fd, b""):
-            self.log(STREAMS[fd], rest)
+        self._lines.end(fd)
 
     def process_exited(self) -> None:
         """The process is gone and the rest of its group follows: its pipes end, if nobody fled with them."""

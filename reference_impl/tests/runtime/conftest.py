@@ -6,15 +6,19 @@ import textwrap
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import psutil
 import pytest
 
 from minirun.model.clock import SystemClock
-from minirun.runtime.base import InstanceSpec, InstanceState
+from minirun.runtime.base import Bundle, InstanceSpec, InstanceState, Runtime
+from minirun.runtime.docker.engine import Engine
+from minirun.runtime.docker.runtime import BASE_IMAGES, DockerRuntime
 from minirun.runtime.instance import Instance
 from minirun.runtime.process import ProcessRuntime, is_running
 
+R = TypeVar("R", bound=Runtime)
 SAMPLES = Path(__file__).parents[2] / "minirun" / "samples"
 
 
@@ -28,7 +32,7 @@ class FolderBundle:
 class Observed:
     """An instance with everything that it has reported so far."""
 
-    def __init__(self, spec: InstanceSpec, runtime: ProcessRuntime) -> None:
+    def __init__(self, spec: InstanceSpec, runtime: Runtime) -> None:
         self.states: list[InstanceState] = []
         self.lines: list[tuple[str, bytes]] = []
         self._changed = asyncio.Event()
@@ -66,15 +70,13 @@ class Observed:
         return [line for _, line in self.lines]
 
 
-class Workbench:
-    """Runs apps in one process runtime."""
+class Workbench(Generic[R]):
+    """Runs apps in one runtime."""
 
-    def __init__(self, folder: Path, warm_size: int) -> None:
+    def __init__(self, folder: Path, make: Callable[[Path, Callable[[str], Bundle]], R]) -> None:
         self.folder = folder
         self.bundles: dict[str, FolderBundle] = {}
-        self.runtime = ProcessRuntime(
-            folder / "data", self.bundles.__getitem__, random.Random(5), warm_size=warm_size
-        )
+        self.runtime = make(folder / "data", self.bundles.__getitem__)
         self.observed: list[Observed] = []
 
     def spec(self, source: str | Path, **fields: object) -> InstanceSpec:
@@ -119,8 +121,10 @@ class Workbench:
         await self.runtime.close()
 
 
-async def opened(folder: Path, warm_size: int) -> AsyncIterator[Workbench]:
-    bench = Workbench(folder, warm_size)
+async def opened(folder: Path, warm_size: int) -> AsyncIterator[Workbench[ProcessRuntime]]:
+    bench = Workbench(
+        folder, lambda data, locate: ProcessRuntime(data, locate, random.Random(5), warm_size=warm_size)
+    )
     await bench.runtime.open()
     await bench.runtime.pool.filled()
     yield bench
@@ -128,21 +132,55 @@ async def opened(folder: Path, warm_size: int) -> AsyncIterator[Workbench]:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Workbench]:
+async def bench(tmp_path: Path) -> AsyncIterator[Workbench[ProcessRuntime]]:
     """A workbench whose instances start in fresh interpreters."""
     async for bench in opened(tmp_path, warm_size=0):
         yield bench
 
 
 @pytest.fixture
-async def warm_bench(tmp_path: Path) -> AsyncIterator[Workbench]:
+async def warm_bench(tmp_path: Path) -> AsyncIterator[Workbench[ProcessRuntime]]:
     """A workbench that has a warm interpreter ready."""
     async for bench in opened(tmp_path, warm_size=1):
         yield bench
 
 
 @pytest.fixture(params=[0, 1], ids=["plain", "warm"])
-async def either_bench(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Workbench]:
+async def either_bench(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Workbench[ProcessRuntime]]:
     """Each of them in turn."""
     async for bench in opened(tmp_path, warm_size=request.param):
         yield bench
+
+
+@pytest.fixture(scope="session")
+def docker_missing() -> str:
+    """Why there can be no containers on this machine; empty if there can."""
+    try:
+        engine = Engine.connect()
+    except ValueError as error:
+        return str(error)
+    found = any(engine.client.images(name) for name in BASE_IMAGES)
+    engine.close()
+    return (
+        "" if found else f"the Docker engine has no base image: python cluster/images/base {BASE_IMAGES[0]}"
+    )
+
+
+@pytest.fixture
+async def docker_bench(tmp_path: Path, docker_missing: str) -> AsyncIterator[Workbench[DockerRuntime]]:
+    """A workbench whose instances are containers."""
+    if docker_missing:
+        pytest.skip(docker_missing)
+    engine = Engine.connect()
+    bench = Workbench(tmp_path, lambda data, locate: DockerRuntime(engine, data, locate, warm_size=1))
+    await bench.runtime.open()
+    yield bench
+    await bench.close()
+
+
+@pytest.fixture(params=["process", "docker"])
+def any_bench(request: pytest.FixtureRequest) -> Workbench[Runtime]:
+    """A workbench of each runtime in turn."""
+    return request.getfixturevalue("bench" if request.param == "process" else "docker_bench")

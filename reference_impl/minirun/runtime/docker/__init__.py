@@ -1,0 +1,1 @@
+"""Instances as containers of the Docker engine of this machine; see `runtime`."""
