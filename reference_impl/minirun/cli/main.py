@@ -51,6 +51,11 @@ COMMANDS: dict[str, tuple[str, ...]] = {
         "Run a trace of traffic through the platform in virtual time.",
         "day.csv --service-time exp:0.2 --concurrency 10",
     ),
+    "placement": (
+        "placement",
+        "Replay a trace of GPU pods against placement policies.",
+        "--nodes nodes.csv --pods pods.csv --order order.json --policy fgd --policy fgd+ --plot curves.png",
+    ),
     "bench": ("tools", "Run the benchmarks.", "--help"),
     "completion": ("tools", "Print the completion script of a shell.", "bash > ~/.minirun-completion.bash"),
     "version": ("tools", "Print the version.", "-o json"),

@@ -107,20 +107,37 @@ class PlacementReport:
         """Percent of the GPUs that are allocated, by percent of the GPUs that were asked for."""
         return {load: statistics.fmean(samples) for load, samples in self._curve.items()}
 
-    def as_dict(self) -> dict[str, object]:
-        """For JSON and the table: units are in the names."""
-        curve, ordered = self.curve(), sorted(self._cycles_ns)
-        seconds = sum(ordered) / 1e9
-        return {
-            "policy": self.policy,
-            **{f"a{load}": round(curve[load], 2) for load in LOADS if load in curve},
-            "refused": dict(sorted(self.refused.items())),
-            "refused8GpuBefore100": self.refused_8_early,
-            "idleGpus": self.idle_gpus,
-            "attemptsPerSecond": round(len(ordered) / seconds) if seconds else 0,
-            "p50Ms": round(ordered[len(ordered) // 2] / 1e6, 3) if ordered else 0.0,
-            "p99Ms": round(ordered[len(ordered) * 99 // 100] / 1e6, 3) if ordered else 0.0,
-        }
+    def summary(self) -> "PlacementSummary":
+        """The figures that are told of a policy."""
+        ordered = sorted(self._cycles_ns) or [0]
+        curve = self.curve()
+        return PlacementSummary(
+            self.policy,
+            {f"a{load}": round(curve[load], 2) for load in LOADS if load in curve},
+            dict(sorted(self.refused.items())),
+            self.refused_8_early,
+            self.idle_gpus,
+            round(len(ordered) * 1e9 / max(1, sum(ordered))),
+            ordered[len(ordered) // 2] / 1e6,
+            ordered[len(ordered) * 99 // 100] / 1e6,
+        )
+
+
+class PlacementSummary(msgspec.Struct, frozen=True, rename="camel"):
+    """A report in figures.
+
+    allocated: percent by load (`a80`), where the trace reaches it. refused: pods by size (`size`); of those
+    of 8 GPUs, also how many before the demand was 100 %. idle_gpus: as in the report. Cycles in milliseconds.
+    """
+
+    policy: str
+    allocated: dict[str, float]
+    refused: dict[str, int]
+    refused_8_before_100: int
+    idle_gpus: dict[str, float]
+    attempts_per_second: int
+    p50_ms: float
+    p99_ms: float
 
 
 def size(pod: PodRequest) -> str:
@@ -162,8 +179,10 @@ def _rows(path: Path, made_of: Callable[[dict[str, str]], Row]) -> Iterator[Row]
         for number, row in enumerate(csv.DictReader(file), 2):
             try:
                 yield made_of(row)
-            except (KeyError, ValueError, TypeError) as error:
-                raise TraceFileError(f"{path}, line {number}: {error}; see the trace's README") from None
+            except KeyError as error:
+                raise TraceFileError(f"{path}, line {number}: there is no column {error}") from None
+            except (ValueError, TypeError) as error:
+                raise TraceFileError(f"{path}, line {number}: {error}") from None
 
 
 def _node(row: dict[str, str]) -> Node:
