@@ -98,4 +98,6 @@ def course(
     }
     places = [Path(each) for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
     drives = Drives("platform", places, stubs="", call_seconds=COURSE_SECONDS)
-    return msgspec.convert(drives.course(case), Course)
+    answer = drives.course(case)
+    answer["parts"] = [part.removeprefix(f"{labs.ROOT}{os.sep}") for part in answer["parts"]]
+    return msgspec.convert(answer, Course)

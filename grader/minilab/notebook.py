@@ -12,6 +12,9 @@ from minilab.labs import Lab, Task, file_of, name_of
 
 FIRST_CELL = "%load_ext minilab.magic\n%lab {}"
 
+Cell = tuple[str, dict[str, object], str]
+"""Its type, its metadata, its text."""
+
 StarterOf = Callable[[Lab, str], str]
 
 
@@ -36,21 +39,30 @@ def lines_of(text: str) -> list[str]:
     return text.strip("\n").splitlines(keepends=True)
 
 
-def _cells(lab: Lab, source: str, starter_of: StarterOf) -> Iterator[tuple[str, dict[str, object], str]]:
+def _cells(lab: Lab, source: str, starter_of: StarterOf) -> Iterator[Cell]:
     yield "markdown", {}, f"# Lab {lab.number:02}: {lab.title}\n\n*{lab.summary}* {lab.minutes} minutes."
     yield "code", {}, FIRST_CELL.format(lab.number)
+    held: list[Cell] = []  # a task's cells, until its text has been read
     for piece in chapter.pieces(source):
         if piece.kind == "text":
-            yield "markdown", {}, piece.text
+            text, mark, rest = piece.text.partition("\n## ") if held else (piece.text, "", "")
+            yield "markdown", {}, text
+            if mark:
+                yield from held
+                held = []
+                yield "markdown", {}, f"## {rest}"
         elif piece.kind == "figure":
             yield "markdown", {}, "![where this lab is in the platform](figure.svg)"
         elif piece.kind == "bench":
+            yield from held
+            held = []
             yield "code", {}, piece.text
         elif piece.kind == "task":
-            yield from _task_cells(lab, lab.task(piece.text), starter_of)
+            held = list(_task_cells(lab, lab.task(piece.text), starter_of))
+    yield from held
 
 
-def _task_cells(lab: Lab, task: Task, starter_of: StarterOf) -> Iterator[tuple[str, dict[str, object], str]]:
+def _task_cells(lab: Lab, task: Task, starter_of: StarterOf) -> Iterator[Cell]:
     for file in task.files if task.symbols else ():
         names = [name_of(symbol) for symbol in task.symbols if file_of(symbol) == file]
         text = answer(starter_of(lab, file), names)

@@ -219,7 +219,7 @@ def test_await_works_and_a_course_is_plotted_with_the_part_in_it(run: Run, file:
         "await asyncio.sleep(0)\nseen = course([1, 1, 20], concurrency=1, service='0.5')\n"
         "overview(seen)\nprint(seen.parts, len(seen.desired))"
     )
-    assert f"{HEAD}: excess_burst_capacity (yours), scale (reference)" in said.replace(
+    assert f"my/lab05/{HEAD}: excess_burst_capacity (yours), scale (reference)" in said.replace(
         "Decider (yours), ", ""
     )
     assert "image/png" in said
