@@ -15,6 +15,7 @@ from minilab.labs import ANSWERS, MY, REFERENCE, Asked, Lab, LabError, Task, all
 from minilab.part import Part
 
 STDERR = 2
+WATCHED = {".py", ".toml"}  # a notebook saves itself all the time
 
 
 def folder(lab: Lab) -> Path:
@@ -111,7 +112,7 @@ async def saves(place: Path, poll_seconds: float) -> AsyncIterator[None]:
 
 
 def _state(place: Path) -> dict[Path, int]:
-    return {path: _changed_ns(path) for path in place.rglob("*.*")}
+    return {path: _changed_ns(path) for path in place.rglob("*.*") if path.suffix in WATCHED}
 
 
 def _changed_ns(path: Path) -> int:
