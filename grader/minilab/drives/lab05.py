@@ -1,25 +1,31 @@
-"""Lab 05: windows and deciders, each driven alone."""
+"""Lab 05: windows and deciders, each driven alone.
 
-from typing import Any  # cases are JSON of many shapes
+Each drive imports what it drives when it is called: a module that is broken costs its own tasks only.
+"""
 
-from minirun.autoscaling.decider import Decider, excess_burst_capacity, scale
-from minirun.autoscaling.replay import recorded_spec, to_ns
-from minirun.autoscaling.windows import LinearWindow, MaxWindow
+from typing import TYPE_CHECKING, Any, cast  # Any: cases are JSON of many shapes
+
+from minirun.model.clock import MILLISECOND_NS
+
+if TYPE_CHECKING:
+    from minirun.autoscaling.decider import Decider
+    from minirun.autoscaling.windows import MaxWindow
 
 
-class Peaks(MaxWindow):
-    """The largest value of a window, the slow way: a decider is driven without a learner's own."""
+def to_ns(seconds: float) -> int:
+    """Seconds, which are whole milliseconds, in nanoseconds."""
+    return round(seconds * 1000) * MILLISECOND_NS
 
-    __slots__ = ("_seen", "_step_ns", "_window_ns")
 
-    def __init__(self, window_ns: int, granularity_ns: int) -> None:
-        self._window_ns, self._step_ns = window_ns, granularity_ns
-        self._seen: list[tuple[int, int]] = []
+class Peaks:
+    """Remembers the largest value for ever: a decider is driven without a learner's own window."""
+
+    def __init__(self) -> None:
+        self._largest = 0
 
     def record(self, now_ns: int, value: int) -> int:
-        bucket, size = now_ns // self._step_ns, -(-self._window_ns // self._step_ns)
-        self._seen = [each for each in (*self._seen, (bucket, value)) if bucket - each[0] < size]
-        return max(each for _, each in self._seen)
+        self._largest = max(self._largest, value)
+        return self._largest
 
 
 def average(case: dict[str, Any]) -> list[float | None]:
@@ -28,6 +34,8 @@ def average(case: dict[str, Any]) -> list[float | None]:
     An operation is ["r", t, value], which records and answers nothing, or ["a", t], which answers the
     average. Times are seconds, `t` from `t0`.
     """
+    from minirun.autoscaling.windows import LinearWindow
+
     window, t0 = LinearWindow(to_ns(case["window"]), to_ns(case["granularity"])), to_ns(case["t0"])
     answers: list[float | None] = []
     for op, t, *values in case["ops"]:
@@ -39,12 +47,17 @@ def average(case: dict[str, Any]) -> list[float | None]:
 
 def largest(case: dict[str, Any]) -> list[int]:
     """A max window: {window, granularity, t0, ops: [[t, value]]}; the maximum after each."""
+    from minirun.autoscaling.windows import MaxWindow
+
     window, t0 = MaxWindow(to_ns(case["window"]), to_ns(case["granularity"])), to_ns(case["t0"])
     return [window.record(t0 + to_ns(t), value) for t, value in case["ops"]]
 
 
 def burst(case: dict[str, Any]) -> list[int]:
     """Excess burst capacity for each of steps: {spec, steps: [[ready, panic]]}."""
+    from minirun.autoscaling.decider import excess_burst_capacity
+    from minirun.autoscaling.replay import recorded_spec
+
     spec = recorded_spec(case["spec"])
     return [excess_burst_capacity(spec, ready, panic) for ready, panic in case["steps"]]
 
@@ -55,9 +68,10 @@ def decide(case: dict[str, Any]) -> list[dict[str, Any]]:
     `ready` None: the pods can't be counted; `stable` None: there is no data. The answer is the decision,
     whether it is valid, whether it is panic, and the highest decision of the panic.
     """
-    spec, t0 = recorded_spec(case["spec"]), to_ns(case["t0"])
-    decider = Decider(spec, t0, case["initReady"]) if not spec.scale_down_delay_ns else _delayed(case, t0)
-    answers = []
+    from minirun.autoscaling.decider import scale
+    from minirun.autoscaling.replay import recorded_spec
+
+    decider, t0, answers = _decider(case), to_ns(case["t0"]), []
     for step in case["steps"]:
         if "spec" in step:
             decider.spec = recorded_spec(step["spec"])
@@ -80,9 +94,15 @@ def decisions(case: dict[str, Any]) -> list[int]:
     return [answer["desired"] for answer in decide(case)]
 
 
-def _delayed(case: dict[str, Any], t0: int) -> Decider:
-    """A decider with a delay, whose window is not the learner's."""
-    spec = recorded_spec(case["spec"])
-    decider = Decider(recorded_spec({**case["spec"], "scaleDownDelay": 0}), t0, case["initReady"])
-    decider.spec, decider.delay_window = spec, Peaks(spec.scale_down_delay_ns, 2 * to_ns(1))
+def _decider(case: dict[str, Any]) -> "Decider":
+    """The decider of a case; if it has a delay, its window is not the learner's."""
+    from minirun.autoscaling.decider import Decider
+    from minirun.autoscaling.replay import recorded_spec
+
+    decider = Decider(
+        recorded_spec({**case["spec"], "scaleDownDelay": 0}), to_ns(case["t0"]), case["initReady"]
+    )
+    decider.spec = recorded_spec(case["spec"])
+    if decider.spec.scale_down_delay_ns:
+        decider.delay_window = cast("MaxWindow", Peaks())
     return decider
