@@ -96,8 +96,15 @@ def course(
         "annotations": dict(annotations or {}),
         "seed": seed,
     }
-    places = [Path(each) for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
+    places = [Path(each).resolve() for each in os.environ.get(VARIABLE, "").split(os.pathsep) if each]
     drives = Drives("platform", places, stubs="", call_seconds=COURSE_SECONDS)
     answer = drives.course(case)
-    answer["parts"] = [part.removeprefix(f"{labs.ROOT}{os.sep}") for part in answer["parts"]]
+    if answer["faults"]:
+        raise BenchError(f"your part raised in the platform: {_short(answer['faults'][0])}")
+    answer["parts"] = [*map(_short, answer["parts"])]
     return msgspec.convert(answer, Course)
+
+
+def _short(text: str) -> str:
+    """A text that begins with a file's name, from the workshop's folder on."""
+    return text.removeprefix(f"{labs.ROOT}{os.sep}")

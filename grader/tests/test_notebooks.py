@@ -225,6 +225,13 @@ def test_await_works_and_a_course_is_plotted_with_the_part_in_it(run: Run, file:
     assert "image/png" in said
 
 
+def test_what_a_part_raises_in_the_platform_is_told_with_its_line(run: Run, file: Path) -> None:
+    run(f"%%task 5.3 {HEAD}\n{GOOD.replace('floor(', 'flour(')}")
+    said = run("from minilab.bench import course\ncourse([5, 5, 5])", fails=True)
+    assert f"your part raised in the platform: my/lab05/{HEAD}, line " in said
+    assert "in excess_burst_capacity: return flour(" in said
+
+
 def test_without_jupyterlab_a_sentence_says_what_brings_it(root: Path) -> None:
     blocked = "import sys; sys.modules['jupyterlab'] = None; from minilab.cli import main; main()"
     command = [sys.executable, "-c", blocked, "notebook", "5"]

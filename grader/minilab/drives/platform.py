@@ -1,10 +1,11 @@
 """The whole platform in virtual time: what a load does to one Service, second by second."""
 
 import asyncio
+import logging
 from typing import Any  # cases are JSON of many shapes
 
 from minirun.model.resources import PodAutoscaler
-from minirun.overlay import PARTS
+from minirun.overlay import PARTS, where
 from minirun.runtime.virtual import Profile, distribution
 from minirun.simulation.loop import VirtualClock, run_virtual
 from minirun.simulation.trace import NAMESPACE, Simulation, SimulationOptions
@@ -31,6 +32,20 @@ class Observed(Simulation):
             self.seconds.append((sum(wanted), len(self.runtime.processes), self.clients.waiting, slowest))
 
 
+class Faults(logging.Handler):
+    """What parts have raised in the platform, which logs it and goes on: each place once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        place = where(error) if error is not None else ""
+        if place and place not in self.found:
+            self.found.append(place)
+
+
 def course(case: dict[str, Any]) -> dict[str, Any]:
     """A load, {load, concurrency, service, start, annotations, seed}, and what came of it: `bench.Course`."""
     options = SimulationOptions(
@@ -41,6 +56,9 @@ def course(case: dict[str, Any]) -> dict[str, Any]:
     )
     trace = [Arrivals(second, APP, requests) for second, requests in enumerate(case["load"])]
     seen: list[Observed] = []
+    faults = Faults()
+    for name in ("minirun", "asyncio"):
+        logging.getLogger(name).addHandler(faults)
 
     async def run(clock: VirtualClock) -> Any:
         seen.append(Observed(options, clock))
@@ -59,5 +77,6 @@ def course(case: dict[str, Any]) -> dict[str, Any]:
         "errors": report.errors,
         "cold_starts": report.cold_starts,
         "instance_seconds": report.instance_seconds,
+        "faults": faults.found,
         "parts": [str(part) for part in PARTS.values()],
     }
