@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name -> its module, its line in the 
     "hand-in": ("learning", "Copy your files of a lab to where they are collected."),
     "solution": ("learning", "The reference's answer, once yours has passed."),
     "grade": ("grading", "Grade a folder of submissions, in containers."),
+    "export": ("grading", "Write a batch's outputs again, from its results."),
     "gates": ("authoring", "Check that every lab keeps what it promises."),
     "build": ("authoring", "Make labs/ and SOLUTION.md from their sources."),
 }

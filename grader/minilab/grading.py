@@ -24,7 +24,7 @@ from minilab.child import Child
 from minilab.judging import judge
 from minilab.labs import Lab
 from minilab.part import Channel, CheckFailed, Part
-from minilab.results import SCENARIO, CheckResult, Result, load, path_of, save, tasks_of
+from minilab.results import SCENARIO, CheckResult, Result, load, path_of, save, tasks_of, writable
 from minilab.submissions import Submission
 
 CALL_SECONDS, UNIT_SECONDS = 4.0, 90.0
@@ -127,7 +127,7 @@ def grade(submission: Submission, terms: Terms) -> Result:
         container_seconds=round(unit.seconds + whole.seconds, 3),
         tasks=tasks_of(lab, checks),
         checks=tuple(checks),
-        notes=tuple(submission.notes),
+        notes=tuple(map(writable, submission.notes)),
     )
 
 
@@ -135,7 +135,7 @@ def _checks(seeds: dict[Path, int], part: Part, lab: Lab) -> Iterator[CheckResul
     for verdict in judge(seeds, part):
         hidden = verdict.file != lab.checks.name
         task = SCENARIO if verdict.file == lab.scenario.name else verdict.task
-        passed, message = verdict.passed, _message(verdict.failure, hidden)
+        passed, message = verdict.passed, writable(_message(verdict.failure, hidden))
         yield CheckResult(task, verdict.name, verdict.behaviour, hidden, passed, message)
 
 
@@ -144,7 +144,8 @@ def _message(failure: CheckFailed | None, hidden: bool) -> str:
     if failure is None:
         return ""
     if failure.unwritten:
-        return f"{failure.unwritten} is not written"
+        # What a stub says is the part's own text: after a hidden check it could hold what it was called with.
+        return "a task that it needs is not written" if hidden else f"{failure.unwritten} is not written"
     return failure.because if hidden else str(failure)
 
 

@@ -10,6 +10,8 @@ from minilab.labs import Lab, LabError
 
 SCENARIO = "scenario"
 """The row of the scenario stage among the tasks."""
+NOT_ISOLATED = "NOT ISOLATED: the code ran as the grader's own user, without a container; for practice only."
+"""What every output of such a result says."""
 
 
 class CheckResult(msgspec.Struct, frozen=True):
@@ -62,6 +64,19 @@ class Result(msgspec.Struct, frozen=True):
     @property
     def possible(self) -> int:
         return sum(task.possible for task in self.tasks)
+
+    @property
+    def percent(self) -> float:
+        return 100 * self.points / self.possible if self.possible else 0.0
+
+    def of(self, task: TaskResult) -> list[CheckResult]:
+        """The checks of one of its tasks."""
+        return [check for check in self.checks if check.task == task.id]
+
+
+def writable(text: str) -> str:
+    """A text of a learner's without lone surrogates, which no UTF-8 file can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def tasks_of(lab: Lab, checks: Iterable[CheckResult]) -> tuple[TaskResult, ...]:

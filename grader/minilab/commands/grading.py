@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from minilab import grading, labs, submissions
+from minilab import grading, labs, outputs, submissions
 from minilab.labs import LabError
-from minilab.results import Result
+from minilab.results import Result, load_all
 
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
@@ -55,6 +55,7 @@ def grade_command(
     for result, before in grading.grade_all(wanted, terms, out, jobs, resume):
         results.append(result)
         click.echo(_line(result, before))
+    outputs.export(results, out)
     _summary(results, time.monotonic() - began, out)
 
 
@@ -116,3 +117,19 @@ def _summary(results: list[Result], seconds: float, out: Path) -> None:
         f"{count} submissions, mean {mean:.2f} points, {seconds:.1f} s: {seconds / count:.2f} s each, "
         f"{share:.0%} of it for containers; results in {out}"
     )
+
+
+@click.command()
+@click.argument("out", metavar="OUT", type=FOLDER)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(list(outputs.FORMATS)),
+    multiple=True,
+    help="Only this one; may be repeated. All of them if it is left out.",
+)
+def export_command(out: Path, formats: tuple[str, ...]) -> None:
+    """Write Gradescope's results.json, JUnit XML, grades.csv and the pages again, from OUT's results."""
+    written = outputs.export(load_all(out), out, formats or outputs.FORMATS)
+    for name in sorted({path.relative_to(out).parts[0] for path in written}):
+        click.echo(f"wrote {out / name}")
