@@ -54,9 +54,10 @@ def notebook_command(asked: str, options: tuple[str, ...]) -> None:
     learner.start(lab)
     path = learner.own_notebook(lab)
     place = [f"--ServerApp.root_dir={labs.ROOT}", str(path)]
-    with contextlib.suppress(KeyboardInterrupt):
-        done = subprocess.run([sys.executable, "-m", "jupyterlab", *place, *options], check=False)
-        raise SystemExit(done.returncode)
+    jupyter = subprocess.Popen([sys.executable, "-m", "jupyterlab", *place, *options])
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):  # JupyterLab hears Ctrl-C too, and asks what is meant
+            raise SystemExit(jupyter.wait())
 
 
 def installed(module: str) -> bool:
