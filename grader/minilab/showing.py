@@ -30,7 +30,9 @@ def report(asked: Asked, verdicts: Sequence[Verdict], only_first: bool = False) 
         unwritten = len(failures) == len(checks) and all(v.failure and v.failure.unwritten for v in failures)
         count = f"{len(checks) - len(failures)} of {len(checks)} public checks"
         colour = "green" if not failures else "yellow" if unwritten else "red"
-        note = "  not written yet" if unwritten else ""
+        others = {v.failure.unwritten for v in failures if v.failure} - {"", f"task {task_id}"}
+        whose = f"  it needs {', '.join(sorted(others))}, which is" if others else " "
+        note = f"{whose} not written yet" if unwritten else ""
         yield f"{task_id}  {asked.lab.task(task_id).title:36} " + click.style(count, fg=colour) + note
         if failures and not unwritten and not (only_first and shown):
             yield from _failures(failures)

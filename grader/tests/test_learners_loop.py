@@ -89,6 +89,14 @@ def test_a_syntax_error_is_told_once_with_file_and_line(root: Path, lab: Run) ->
     assert "(as above: " in said
 
 
+def test_a_task_that_needs_an_earlier_one_says_which(root: Path, lab: Run) -> None:
+    lab("start", "5")
+    path = root / "my" / "lab05" / "autoscaling" / "decider.py"
+    calls = "return excess_burst_capacity(decider.spec, 1, 1.0)"
+    path.write_text(path.read_text().replace('raise NotImplementedError("task 5.4")', calls))
+    assert "it needs task 5.3, which is not written yet" in lab("check", "5.4", status=1)
+
+
 def test_what_the_part_prints_is_shown_on_request(root: Path, lab: Run) -> None:
     rehearsal.solve(LAB, root)
     (root / FILE).write_text((root / FILE).read_text() + "\nprint('here I am')\n")
