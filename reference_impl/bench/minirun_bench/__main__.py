@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from minirun_bench import api, knative, parts, path
+from minirun_bench import api, knative, parts, path, placement
 from minirun_bench.harness import Result, Scale, cores
 
 BENCHMARKS: dict[str, Callable[[Scale], Awaitable[Result]]] = {
@@ -27,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[Scale], Awaitable[Result]]] = {
     "store": parts.store,
     "memory": path.memory,
     "simulate": parts.simulation,
+    "placement": placement.placement,
 }
 
 

@@ -100,8 +100,11 @@ def fragmentation(
 
 
 def fgd_score(before: float, after: float) -> int:
-    """0 to 100 for a placement that changes F, in thousandths, from `before` to `after`; 50 if not at all."""
-    return math.floor(100 / (1 + math.exp(-(before - after) / DEVICE_MILLI)))
+    """0 to 100 for a placement that changes F, in thousandths, from `before` to `after`; 50 if not at all.
+
+    What sums differ by because of their order (a millionth) is no change.
+    """
+    return math.floor(100 / (1 + math.exp(-round(before - after, 6) / DEVICE_MILLI)))
 
 
 class Fgd(Policy):
@@ -115,6 +118,7 @@ class Fgd(Policy):
         super().__init__(workload)
         self.targets = target_classes(workload.pods)
         self._cpu_steps = sorted({target.cpu_milli for target in self.targets})
+        self._alike = lru_cache(REMEMBERED)(self._merged)
         self._fragmentation = lru_cache(REMEMBERED)(self._fragmentation_at)
         self._best = lru_cache(REMEMBERED)(self._find_best)
 
@@ -153,7 +157,16 @@ class Fgd(Policy):
 
     def _fragmentation_at(self, step: int, ascending: tuple[int, ...], model: str) -> float:
         cpu_milli = self._cpu_steps[step - 1] if step else -1
-        return fragmentation(self.targets, cpu_milli, ascending, model)
+        return fragmentation(self._alike(cpu_milli, model), 0, ascending, "")
+
+    def _merged(self, cpu_milli: int, model: str) -> list[TargetClass]:
+        """The targets by what alone decides on a node with this CPU and model: the devices that they ask for."""
+        popularity: dict[tuple[int, int], float] = {}
+        for target in self.targets:
+            served = cpu_milli >= target.cpu_milli and (not target.models or model in target.models)
+            devices = (target.gpu_count, target.gpu_milli) if served else (0, 0)
+            popularity[devices] = popularity.get(devices, 0.0) + target.popularity
+        return [TargetClass(0, *devices, (), weight) for devices, weight in popularity.items()]
 
 
 def candidates(pod: PodRequest, devices: Sequence[int]) -> Iterator[tuple[int, ...]]:
