@@ -160,7 +160,7 @@ class Fgd(Policy):
         return fragmentation(self._alike(cpu_milli, model), 0, ascending, "")
 
     def _merged(self, cpu_milli: int, model: str) -> list[TargetClass]:
-        """The targets by what alone decides on a node with this CPU and model: the devices that they ask for."""
+        """The targets by what decides on a node with this CPU and model: the devices that they ask for."""
         popularity: dict[tuple[int, int], float] = {}
         for target in self.targets:
             served = cpu_milli >= target.cpu_milli and (not target.models or model in target.models)
