@@ -215,14 +215,14 @@ def test_what_the_bench_asks_is_the_part_as_saved_and_unwritten_tasks_say_so(run
 def test_await_works_and_a_course_is_plotted_with_the_part_in_it(run: Run, file: Path) -> None:
     run(f"%%task 5.3 {HEAD}\n{GOOD}")
     said = run(
-        "import asyncio\nfrom minilab.bench import course\nfrom minilab.plots import overview\n"
+        "import asyncio\nfrom minilab.bench import course\nfrom minilab.plots import overview, trade\n"
         "await asyncio.sleep(0)\nseen = course([1, 1, 20], concurrency=1, service='0.5')\n"
-        "overview(seen)\nprint(seen.parts, len(seen.desired))"
+        "overview(seen)\ntrade({'concurrency 1': seen})\nprint(seen.parts, len(seen.desired))"
     )
     assert f"my/lab05/{HEAD}: excess_burst_capacity (yours), scale (reference)" in said.replace(
         "Decider (yours), ", ""
     )
-    assert "image/png" in said
+    assert said.count("'image/png'") == 2
 
 
 def test_what_a_part_raises_in_the_platform_is_told_with_its_line(run: Run, file: Path) -> None:
