@@ -36,6 +36,7 @@ from minirun.gateway.access import Access
 from minirun.gateway.base import Destination, RequestRecord
 from minirun.gateway.server import Gateway, bind
 from minirun.images.bundle import BundleStore
+from minirun.images.engine_images import EngineImages
 from minirun.model.clock import Clock, SystemClock
 from minirun.model.labels import CONFIGURATION, PORT_ANNOTATION, SERVICE
 from minirun.model.resources import Deployment, Execution, Pod, Revision
@@ -332,7 +333,7 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     await core.start()
     stack.push_async_callback(gateway.close, GATEWAY_GRACE_SECONDS)
     await gateway.serve(sockets)
-    keeper = ImageKeeper(bundles, store)
+    keeper = ImageKeeper(bundles, store, images if isinstance(images, EngineImages) else None)
     stack.push_async_callback(keeper.collected)
     keeper.collect()
     backend = Backend(store, logs, keeper, clock, rng, telemetry.metrics.exposition, lambda: "")
@@ -342,12 +343,13 @@ async def _start(options: PlatformOptions, stack: contextlib.AsyncExitStack) -> 
     return f"minirun is up: requests on http://{listen[0]}:{port}, API on http://{api_host}:{api_port}"
 
 
-def _runtime(options: PlatformOptions, bundles: BundleStore, rng: Random) -> tuple[Runtime, Images]:
+def _runtime(
+    options: PlatformOptions, bundles: BundleStore, rng: Random
+) -> tuple[Runtime, BundleStore | EngineImages]:
     """What runs instances, and what finds their images. Raises ValueError: it can't be used here."""
     if options.runtime == "process":
         processes = ProcessRuntime(options.data_dir, bundles.resolve, rng, warm_size=options.warm)
         return processes, bundles
-    from minirun.images.engine_images import EngineImages
     from minirun.runtime.docker.engine import Engine
     from minirun.runtime.docker.runtime import DockerRuntime
 
@@ -359,7 +361,7 @@ def _runtime(options: PlatformOptions, bundles: BundleStore, rng: Random) -> tup
         warm_size=options.warm,
         environment=options.execution_environment,
     )
-    return containers, EngineImages(engine.digest_of, bundles)
+    return containers, EngineImages(engine, bundles)
 
 
 def _open_store(options: PlatformOptions, clock: Clock, stack: contextlib.AsyncExitStack) -> Store:

@@ -10,6 +10,8 @@ from pathlib import Path
 from minirun.images.builder import build as build_image
 from minirun.images.bundle import BundleStore
 from minirun.images.bundle import Image as Bundle
+from minirun.images.engine_images import EngineImage, EngineImages
+from minirun.images.references import parse_reference
 from minirun.model.resources import Execution, Pod, Revision
 from minirun.store.store import Event, Store
 
@@ -17,23 +19,33 @@ from minirun.store.store import Event, Store
 class ImageKeeper:
     """Lists, builds and removes images; see the module.
 
-    Bundles that nobody needs any more are removed in the background, never while a build runs.
+    With an engine (`containers`), a folder with a Dockerfile becomes one of its images. Bundles that nobody
+    needs any more are removed in the background, never while a build runs.
     """
 
-    def __init__(self, bundles: BundleStore, store: Store) -> None:
-        self._bundles, self._store = bundles, store
+    def __init__(self, bundles: BundleStore, store: Store, containers: EngineImages | None = None) -> None:
+        self._bundles, self._store, self._containers = bundles, store, containers
         self._builds = 0
         self._collecting: asyncio.Task[None] | None = None
         self._asked = False
         store.subscribe(self._on_event)
 
-    def list(self) -> list[Bundle]:
-        return self._bundles.list()
+    def list(self) -> list[Bundle | EngineImage]:
+        return [*self._built().values(), *self._bundles.list()]
 
     def remove(self, reference: str) -> None:
-        self._bundles.remove(reference, self._in_use())
+        """Removes a tag. Raises ValueError: it is needed."""
+        if self._containers and str(parse_reference(reference)) in self._built():
+            self._containers.remove(reference, self._in_use())
+        else:
+            self._bundles.remove(reference, self._in_use())
 
-    async def build(self, folder: Path, reference: str) -> Bundle:
+    def _built(self) -> dict[str, EngineImage]:
+        return self._containers.built() if self._containers else {}
+
+    async def build(self, folder: Path, reference: str) -> Bundle | EngineImage:
+        if self._containers and (folder / "Dockerfile").is_file():
+            return await self._containers.build(folder, reference)
         self._builds += 1
         try:
             await self.collected()

@@ -23,6 +23,7 @@ from minirun.api.bodies import read_body
 from minirun.api.requests import is_true, json_response
 from minirun.api.status import StatusError, details_of, not_found, success
 from minirun.images.bundle import Image as Bundle
+from minirun.images.engine_images import EngineImage
 from minirun.images.references import parse_reference
 from minirun.images.source import BuildError
 from minirun.model.meta import ObjectMeta
@@ -36,12 +37,12 @@ _KIND: Final = KIND_OF[Image]
 class Images(Protocol):
     """What is asked of the images room."""
 
-    def list(self) -> Iterable[Bundle]: ...
+    def list(self) -> Iterable[Bundle | EngineImage]: ...
     def remove(self, reference: str) -> None:
         """Raises ValueError when it has to stay."""
         ...
 
-    async def build(self, folder: Path, reference: str) -> Bundle: ...
+    async def build(self, folder: Path, reference: str) -> Bundle | EngineImage: ...
 
 
 class _BuildSpec(msgspec.Struct, frozen=True):
@@ -96,8 +97,8 @@ class ImagesAPI:
         return json_response(to_resource(built), 201)
 
 
-def to_resource(image: Bundle) -> Image:
-    """A bundle as clients see it; the name is the reference with what no name may have replaced."""
+def to_resource(image: Bundle | EngineImage) -> Image:
+    """An image as clients see it; the name is the reference with what no name may have replaced."""
     reference = str(parse_reference(image.reference))
     name = re.sub(r"[^a-z0-9.]+", "-", reference.lower())
     spec = ImageSpec(reference, image.digest, image.size_bytes, list(image.command), image.note)

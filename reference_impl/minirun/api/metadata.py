@@ -1,7 +1,7 @@
 """Gives each instance of a cloudrun namespace its metadata server, which lives as long as the instance.
 
 A wrapper round a runtime: an instance finds its server by GCE_METADATA_HOST and GCE_METADATA_IP, which the
-client libraries know. The process runtime can't keep one instance from asking another one's server.
+client libraries know. No runtime here keeps one instance from asking another one's server.
 Counterpart: Cloud Run, where the server has the address 169.254.169.254 in each sandbox.
 """
 
@@ -34,6 +34,10 @@ class MetadataRuntime:
         self._inner, self._store, self._keyring = inner, store, keyring
         self._watching: set[asyncio.Task[None]] = set()
 
+    @property
+    def own_address(self) -> str:
+        return self._inner.own_address
+
     async def open(self) -> None:
         await self._inner.open()
 
@@ -42,7 +46,7 @@ class MetadataRuntime:
         if not profile_of(self._store.find(Namespace, "", spec.namespace)).metadata_server:
             return await self._inner.start(spec, log)
         server = MetadataServer(self._facts(spec), self._keyring.load)
-        address = await server.start()
+        address = await server.start(self.own_address)
         given = tuple((name, address) for name in VARIABLES)
         try:
             process = await self._inner.start(replace(spec, env=(*given, *spec.env)), log)

@@ -8,6 +8,7 @@ import click
 # a command's own docstring is what else its help says
 COMMANDS: dict[str, tuple[str, ...]] = {
     "up": ("up", "Run the platform in the foreground.", "--listen 127.0.0.1:9080 --api 127.0.0.1:9081"),
+    "down": ("up", "Remove what the docker runtime made on this machine.", "--all"),
     "deploy": (
         "deploy",
         "Deploy a service: create it, or make a new revision.",

@@ -1,4 +1,4 @@
-"""`minirun up`: the platform in the foreground, until SIGTERM or Ctrl-C."""
+"""`minirun up`: the platform in the foreground, until SIGTERM or Ctrl-C; `minirun down`: what it leaves."""
 
 import asyncio
 import errno
@@ -150,3 +150,18 @@ def _holder(port: int) -> str:
     except psutil.Error:  # macOS tells only root
         pass
     return ""
+
+
+@click.command()
+@click.option("--all", "everything", is_flag=True, help="The network and the images that were built, too.")
+def down(everything: bool) -> None:
+    """Stop platforms first, with Ctrl-C. Data directories stay."""
+    from minirun.runtime.docker.engine import Engine, EngineError, remove_everything
+
+    try:
+        engine = Engine.connect()
+        removed = remove_everything(engine, images_too=everything)
+    except (ValueError, EngineError) as error:
+        raise click.ClickException(f"{error}; stop all platforms first") from None
+    engine.close()
+    print(f"removed {removed} containers")

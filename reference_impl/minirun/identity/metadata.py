@@ -138,9 +138,9 @@ class MetadataServer:
         self._facts, self._issuer = facts, issuer
         self._server: asyncio.Server | None = None
 
-    async def start(self) -> str:
-        """Listens on a free port of loopback, and returns the address: `HOST:PORT`."""
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0, limit=HEAD_LIMIT)
+    async def start(self, host: str = "127.0.0.1") -> str:
+        """Listens on a free port of `host`, and returns the address: `HOST:PORT`."""
+        self._server = await asyncio.start_server(self._talk, host, 0, limit=HEAD_LIMIT)
         host, port = self._server.sockets[0].getsockname()
         return f"{host}:{port}"
 

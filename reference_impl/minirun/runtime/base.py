@@ -204,7 +204,10 @@ class RunningProcess(Protocol):
 
 
 class Runtime(Protocol):
-    """Starts containers."""
+    """Starts containers; they reach this machine at `own_address`."""
+
+    @property
+    def own_address(self) -> str: ...
 
     async def open(self) -> None:
         """Gets ready; called once, before the first `start`."""

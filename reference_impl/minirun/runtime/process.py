@@ -89,6 +89,8 @@ class ProcessRuntime:
     folders; `warm_size` interpreters are kept warm (0: none).
     """
 
+    own_address = "127.0.0.1"
+
     def __init__(
         self, data_dir: Path, locate: Callable[[str], Bundle], rng: Random, *, warm_size: int = 2
     ) -> None:

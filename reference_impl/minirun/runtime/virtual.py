@@ -160,6 +160,7 @@ class VirtualRuntime:
     `processes` are those that run, by host.
     """
 
+    own_address = "127.0.0.1"
     clock: Clock
     rng: Random
     profile_of: Callable[[InstanceSpec], Profile]

@@ -4,6 +4,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import dockerengine
 import pytest
 from liveplatform import Platform
 
@@ -28,3 +29,24 @@ def platform(machine: Platform) -> Platform:
     """A running platform."""
     machine.start()
     return machine
+
+
+@pytest.fixture(params=["process", "docker"])
+def any_platform(machine: Platform, request: pytest.FixtureRequest) -> Iterator[Platform]:
+    """A running platform of each runtime in turn; no container is left of it."""
+    if request.param == "docker":
+        dockerengine.need()
+    machine.start("--runtime", request.param)
+    yield machine
+    machine.stop()
+    assert request.param != "docker" or not dockerengine.containers_of(machine.data_dir)
+
+
+@pytest.fixture
+def docker_platform(machine: Platform) -> Iterator[Platform]:
+    """One whose instances are containers."""
+    dockerengine.need()
+    machine.start("--runtime", "docker")
+    yield machine
+    machine.stop()
+    assert not dockerengine.containers_of(machine.data_dir)

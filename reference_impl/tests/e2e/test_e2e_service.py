@@ -6,54 +6,58 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
 from liveplatform import SERVING, Platform, conditions, free_port, manifest
 
 
-def test_a_service_is_deployed_called_and_goes_to_zero_and_back(platform: Platform) -> None:
-    platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=moon")
-    first = platform.get("hello")  # the first request after Ready succeeds
+@pytest.mark.runtime
+def test_a_service_is_deployed_called_and_goes_to_zero_and_back(any_platform: Platform) -> None:
+    any_platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=moon")
+    first = any_platform.get("hello")  # the first request after Ready succeeds
     assert first.status_code == 200
     assert "moon" in first.text
-    assert platform.pods("hello")
+    assert any_platform.pods("hello")
 
-    platform.wait_until(lambda: not platform.pods("hello"), 40, "scale to zero")
-    assert conditions(platform.api.get(f"{SERVING}/revisions/hello-00001").json())["Active"] == "False"
-    assert conditions(platform.api.get(f"{SERVING}/services/hello").json())["Ready"] == "True"
+    any_platform.wait_until(lambda: not any_platform.pods("hello"), 40, "scale to zero")
+    assert conditions(any_platform.api.get(f"{SERVING}/revisions/hello-00001").json())["Active"] == "False"
+    assert conditions(any_platform.api.get(f"{SERVING}/services/hello").json())["Ready"] == "True"
 
-    assert platform.get("hello").status_code == 200
-    assert len(platform.pods("hello")) == 1
+    assert any_platform.get("hello").status_code == 200
+    assert len(any_platform.pods("hello")) == 1
 
 
-def test_traffic_is_split_exactly_by_tag_and_percent_and_rolled_back(platform: Platform) -> None:
-    platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=one")
-    platform.minirun(
+@pytest.mark.runtime
+def test_traffic_is_split_exactly_by_tag_and_percent_and_rolled_back(any_platform: Platform) -> None:
+    any_platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=one")
+    any_platform.minirun(
         "deploy", "hello", "--image", "hello", "--env", "TARGET=two", "--no-traffic", "--tag", "new"
     )
-    assert "two" in platform.get("new-hello.default.localhost").text
-    assert "two" in platform.get("hello", headers={"Knative-Serving-Tag": "new"}).text
-    assert "one" in platform.get("hello").text
+    assert "two" in any_platform.get("new-hello.default.localhost").text
+    assert "two" in any_platform.get("hello", headers={"Knative-Serving-Tag": "new"}).text
+    assert "one" in any_platform.get("hello").text
 
-    platform.minirun("traffic", "hello", "--to", "hello-00001=80", "--to", "hello-00002=20")
-    seen = collections.Counter("two" in platform.get("hello").text for _ in range(100))
+    any_platform.minirun("traffic", "hello", "--to", "hello-00001=80", "--to", "hello-00002=20")
+    seen = collections.Counter("two" in any_platform.get("hello").text for _ in range(100))
     assert seen == {False: 80, True: 20}
 
-    platform.minirun("traffic", "hello", "--to", "hello-00001=100")
-    assert all("one" in platform.get("hello").text for _ in range(20))
+    any_platform.minirun("traffic", "hello", "--to", "hello-00001=100")
+    assert all("one" in any_platform.get("hello").text for _ in range(20))
 
 
-def test_a_prober_sees_only_200_while_the_image_is_replaced(platform: Platform) -> None:
-    platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=v1")
+@pytest.mark.runtime
+def test_a_prober_sees_only_200_while_the_image_is_replaced(any_platform: Platform) -> None:
+    any_platform.minirun("deploy", "hello", "--image", "hello", "--env", "TARGET=v1")
     stop, seen = threading.Event(), []
 
     def probe() -> None:
         while not stop.is_set():
-            seen.append(platform.get("hello").status_code)
+            seen.append(any_platform.get("hello").status_code)
 
     prober = threading.Thread(target=probe)
     prober.start()
     for version in range(2, 5):
-        platform.minirun("deploy", "hello", "--image", "hello", "--env", f"TARGET=v{version}")
-        assert f"v{version}" in platform.minirun("invoke", "hello").stdout
+        any_platform.minirun("deploy", "hello", "--image", "hello", "--env", f"TARGET=v{version}")
+        assert f"v{version}" in any_platform.minirun("invoke", "hello").stdout
     stop.set()
     prober.join()
     assert set(seen) == {200}

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import dockerengine
 import psutil
 import pytest
 
 from minirun.model.clock import SystemClock
 from minirun.runtime.base import Bundle, InstanceSpec, InstanceState, Runtime
 from minirun.runtime.docker.engine import Engine
-from minirun.runtime.docker.runtime import BASE_IMAGES, DockerRuntime
+from minirun.runtime.docker.runtime import DockerRuntime
 from minirun.runtime.instance import Instance
 from minirun.runtime.process import ProcessRuntime, is_running
 
@@ -154,25 +155,10 @@ async def either_bench(
         yield bench
 
 
-@pytest.fixture(scope="session")
-def docker_missing() -> str:
-    """Why there can be no containers on this machine; empty if there can."""
-    try:
-        engine = Engine.connect()
-    except ValueError as error:
-        return str(error)
-    found = any(engine.client.images(name) for name in BASE_IMAGES)
-    engine.close()
-    return (
-        "" if found else f"the Docker engine has no base image: python cluster/images/base {BASE_IMAGES[0]}"
-    )
-
-
 @pytest.fixture
-async def docker_bench(tmp_path: Path, docker_missing: str) -> AsyncIterator[Workbench[DockerRuntime]]:
+async def docker_bench(tmp_path: Path) -> AsyncIterator[Workbench[DockerRuntime]]:
     """A workbench whose instances are containers."""
-    if docker_missing:
-        pytest.skip(docker_missing)
+    dockerengine.need()
     engine = Engine.connect()
     bench = Workbench(tmp_path, lambda data, locate: DockerRuntime(engine, data, locate, warm_size=1))
     await bench.runtime.open()

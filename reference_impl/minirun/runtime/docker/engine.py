@@ -11,6 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ T = TypeVar("T")
 
 THREADS = 16
 TIMEOUT_SECONDS = 60
+LAST_LINES = 10
+LABEL = "dev.minirun.data"
+"""On everything of ours; its value says of which data directory, or what else it is."""
+BUILT, SHARED = "image", "shared"
 DEFAULT_ADDRESS = "unix:///var/run/docker.sock"
 
 
@@ -126,8 +131,10 @@ class Engine:
             raise EngineError(status, f"the output of {container} can't be followed")
         return Output(reader, writer)
 
-    def digest_of(self, reference: str) -> str:
-        """The digest by which a local image is pinned: its manifest's, or its id if it was built here.
+    def find_image(self, reference: str) -> tuple[str, int, list[str], str]:
+        """A local image: the digest by which it is pinned, size in bytes, command, and when it was made.
+
+        The digest is that of its manifest, or its id if it was built here.
 
         Raises:
             LookupError: it is not there, or the engine can't say.
@@ -136,10 +143,58 @@ class Engine:
             found = self.ask(self.client.inspect_image, reference)
         except EngineError as error:
             raise LookupError(str(error)) from None
-        name = reference.partition("@")[0].rpartition(":")[0] or reference
+        name = reference.partition("@")[0].rpartition(":")[0] or reference.partition("@")[0]
         known = (digest.partition("@")[2] for digest in found["RepoDigests"] if digest.startswith(f"{name}@"))
-        return next(known, str(found["Id"]))
+        config = found["Config"]
+        command = [*(config["Entrypoint"] or ()), *(config["Cmd"] or ())]
+        return next(known, str(found["Id"])), found["Size"], command, found["Created"][:19] + "Z"
+
+    async def build(self, folder: Path, reference: str) -> str:
+        """Builds by the folder's Dockerfile; returns the last lines of a build that failed, or nothing."""
+
+        def build() -> list[dict[str, str]]:
+            path, labels = str(folder), {LABEL: BUILT}
+            return list(self.client.build(path=path, tag=reference, labels=labels, rm=True, decode=True))
+
+        try:
+            told = await self.call(build)
+        except EngineError as error:
+            return str(error)
+        lines = [each.get("stream") or each.get("error", "") for each in told]
+        failed = any("error" in each for each in told)
+        return "\n".join(line.rstrip() for line in lines[-LAST_LINES:]) if failed else ""
+
+    def built_images(self) -> list[str]:
+        """The references of all images that `build` made. Raises EngineError."""
+        found = self.ask(self.client.images, filters={"label": f"{LABEL}={BUILT}"})
+        return sorted(tag for image in found for tag in image["RepoTags"] or () if not tag.startswith("<"))
+
+    def remove_image(self, reference: str) -> None:
+        """Removes a tag, and the image with the last of them. Raises ValueError: a container needs it."""
+        try:
+            self.ask(self.client.remove_image, reference)
+        except EngineError as error:
+            raise ValueError(str(error)) from None
 
     def close(self) -> None:
         self._threads.shutdown(wait=False)
         self.client.close()
+
+
+def remove_everything(engine: Engine, *, images_too: bool) -> int:
+    """Removes the containers of all data directories, and with `images_too` all else that has our label.
+
+    Returns the number of containers.
+
+    Raises:
+        EngineError: a platform still runs, or the engine can't be reached.
+    """
+    client, ours = engine.client, {"label": LABEL}
+    containers = engine.ask(client.containers, all=True, filters=ours)
+    for container in containers:
+        engine.ask(client.remove_container, container["Id"], v=True, force=True)
+    for network in engine.ask(client.networks, filters=ours) if images_too else ():
+        engine.ask(client.remove_network, network["Id"])
+    for image in engine.ask(client.images, filters=ours) if images_too else ():
+        engine.ask(client.remove_image, image["Id"], force=True)
+    return len(containers)

@@ -9,6 +9,7 @@ environments.
 import asyncio
 import hashlib
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,20 +17,27 @@ from typing import Final
 
 from minirun.runtime.base import Bundle, InstanceSpec, Log, StartError
 from minirun.runtime.docker.container import Container
-from minirun.runtime.docker.engine import Engine, EngineError
-from minirun.runtime.docker.sandbox import LABEL, Sandbox, Sandboxes
+from minirun.runtime.docker.engine import LABEL, Engine, EngineError
+from minirun.runtime.docker.sandbox import Sandbox, Sandboxes
 from minirun.runtime.docker.specification import Place, container_config, port_of
 from minirun.runtime.mounts import write_volumes
 
 OCI_RUNTIMES: Final = {"gen1": "runsc", "gen2": "runc"}
 """By Cloud Run's execution environments."""
-BASE_IMAGES: Final = ("minirun/base:py311", "python:3.11-slim")
-"""What bundles run in: the first of them that is there."""
+_MINOR: Final = sys.version_info.minor
+BASE_IMAGES: Final = (f"minirun/base:py3{_MINOR}", f"python:3.{_MINOR}-slim")
+"""What bundles run in: the first of them that is there, with the Python that their packages are for."""
 NO_RUNSC: Final = (
     "Execution environment gen1 is gVisor, and the Docker engine has no runtime runsc; install it (Debian: "
     'apt-get install runsc), write {"runtimes": {"runsc": {"path": "/usr/bin/runsc", "runtimeArgs": '
     '["--network=host", "--platform=ptrace"]}}} to /etc/docker/daemon.json and send dockerd a SIGHUP, '
     "or choose gen2."
+)
+NO_IMAGE: Final = "The Docker engine has no image {}; get it with `docker pull`, or deploy again."
+NO_BASE: Final = (
+    f"Source without a Dockerfile runs in a base image, and the Docker engine has none of "
+    f"{', '.join(BASE_IMAGES)}; docker pull {BASE_IMAGES[1]}, or without a registry: "
+    f"python cluster/images/base {BASE_IMAGES[0]}."
 )
 
 
@@ -61,9 +69,15 @@ class DockerRuntime:
         self._mark = mark_of(data_dir)
         self._volumes = data_dir.resolve() / "runtime" / "volumes"
         self._sandboxes = Sandboxes(engine, self._mark, warm_size)
+        self._oci_runtimes = {"runc"}
+        self._images: dict[tuple[str, ...], str] = {}
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._containers: set[Container] = set()
+
+    @property
+    def own_address(self) -> str:
+        return self._sandboxes.gateway
 
     async def open(self) -> None:
         """Makes the network, and begins to make sandboxes. Raises OSError: the engine refuses."""
@@ -87,7 +101,10 @@ class DockerRuntime:
             raise StartError("CreateContainerError", f"The volumes can't be made: {error}") from error
         except EngineError as error:
             self._over(spec)
-            self._sandboxes.give_up(spec.uid)
+            self._sandboxes.give_up(
+                spec.uid
+            )  # the engine may have been restarted: nothing of before is there
+            self._images.clear()
             raise _start_error(spec, error) from error
         except BaseException:
             self._over(spec)
@@ -104,15 +121,16 @@ class DockerRuntime:
                 "RuntimeMissing", f"Execution environment {wanted!r} is given; there are {allowed}."
             )
         runtime = OCI_RUNTIMES[wanted]
-        info = await self._engine.call(self._engine.client.info) if runtime != "runc" else {}
-        if runtime not in info.get("Runtimes", {"runc": {}}):
+        if runtime not in self._oci_runtimes:
+            self._oci_runtimes = set((await self._engine.call(self._engine.client.info))["Runtimes"])
+        if runtime not in self._oci_runtimes:
             raise StartError("RuntimeMissing", NO_RUNSC)
         try:
             bundle = self._locate(spec.image)
         except LookupError:
-            bundle, image = None, await self._image(spec.image)
+            bundle, names = None, (spec.image, spec.image.rpartition("@")[2])
         else:
-            image = await self._base()
+            names = BASE_IMAGES
         labels = {
             LABEL: self._mark,
             "dev.minirun.namespace": spec.namespace,
@@ -120,31 +138,25 @@ class DockerRuntime:
             "dev.minirun.container": spec.container,
             "dev.minirun.revision": spec.revision,
         }
+        image = self._images.get(names) or await self._find_image(names)
         return Place(image, bundle, runtime, sandbox.container, self._volumes / spec.uid, labels)
 
-    async def _image(self, pinned: str) -> str:
-        """The engine's id of a pinned image, which names its id or its manifest. Raises StartError."""
-        for name in (pinned, pinned.rpartition("@")[2]):
+    async def _find_image(self, names: tuple[str, ...]) -> str:
+        """The engine's id of the first of `names` that is there; the rest are other names of it.
+
+        Raises:
+            StartError
+        """
+        for name in names:
             try:
                 found = await self._engine.call(self._engine.client.inspect_image, name)
             except EngineError as error:
                 if error.status not in (400, 404):
                     raise
             else:
-                return str(found["Id"])
-        message = f"The Docker engine has no image {pinned}; get it with `docker pull`, or deploy again."
-        raise StartError("ContainerMissing", message)
-
-    async def _base(self) -> str:
-        for name in BASE_IMAGES:
-            if await self._engine.call(self._engine.client.images, name):
-                return name
-        message = (
-            f"Source without a Dockerfile runs in a base image, and the Docker engine has none of "
-            f"{', '.join(BASE_IMAGES)}; docker pull {BASE_IMAGES[1]}, or without a registry: "
-            f"python cluster/images/base {BASE_IMAGES[0]}."
-        )
-        raise StartError("ContainerMissing", message)
+                self._images[names] = str(found["Id"])
+                return self._images[names]
+        raise StartError("ContainerMissing", NO_BASE if names is BASE_IMAGES else NO_IMAGE.format(names[0]))
 
     async def _see_off(self, spec: InstanceSpec, container: Container) -> None:
         await container.wait()

@@ -12,12 +12,12 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 
-from minirun.runtime.docker.engine import Engine, EngineError
+from minirun.runtime.docker.engine import LABEL, SHARED, Engine, EngineError
 from minirun.runtime.docker.pause import IMAGE, file_system
 
 NETWORK = "minirun"
-LABEL = "dev.minirun.data"
-"""On everything of ours; its value says of which data directory."""
+CONFLICT = 409
+REFILL_SECONDS = 1.0  # later than what has just been taken needs to boot: it is not to be slowed down
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +45,20 @@ class Sandboxes:
     async def open(self) -> None:
         """Makes what sandboxes are made of, where it is missing. Raises EngineError, ValueError."""
         engine, client = self._engine, self._engine.client
-        labels = {LABEL: "shared"}
-        if not await engine.call(client.networks, names=[f"^{NETWORK}$"]):
-            options = {"com.docker.network.bridge.enable_icc": "false"}
-            await engine.call(client.create_network, NETWORK, "bridge", options, labels=labels)
+        labels = {LABEL: SHARED}
+        options = {"com.docker.network.bridge.enable_icc": "false"}
+        try:
+            await engine.call(
+                client.create_network, NETWORK, "bridge", options, check_duplicate=True, labels=labels
+            )
+        except EngineError as error:
+            if error.status != CONFLICT:  # it is there
+                raise
         network = await engine.call(client.inspect_network, NETWORK)
         self.gateway = network["IPAM"]["Config"][0]["Gateway"]
         if not await engine.call(client.images, IMAGE):
             layer = file_system((await engine.call(client.info))["Architecture"])
-            changes = ['ENTRYPOINT ["/pause"]', f"LABEL {LABEL}=shared"]
+            changes = ['ENTRYPOINT ["/pause"]', f"LABEL {LABEL}={SHARED}"]
             await engine.call(
                 client.import_image_from_data, layer, repository=IMAGE, tag="latest", changes=changes
             )
@@ -63,7 +68,7 @@ class Sandboxes:
         """The sandbox of an instance: the one that it has, a spare one, or a new one. Raises EngineError."""
         if uid not in self._used:
             self._used[uid] = self._spare.popleft() if self._spare else self._begin()
-            self._fill()
+            asyncio.get_running_loop().call_later(REFILL_SECONDS, self._fill)
         return await asyncio.shield(self._used[uid])
 
     def give_up(self, uid: str) -> None:
