@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {  # name -> its module, its line in the 
     "solution": ("learning", "The reference's answer, once yours has passed."),
     "grade": ("grading", "Grade a folder of submissions, in containers."),
     "export": ("grading", "Write a batch's outputs again, from its results."),
+    "course": ("grading", "Make an nbgrader course of the labs."),
     "gates": ("authoring", "Check that every lab keeps what it promises."),
     "build": ("authoring", "Make labs/ and SOLUTION.md from their sources."),
 }

@@ -11,7 +11,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -22,7 +22,7 @@ import msgspec
 from minilab import labs
 from minilab.child import Child
 from minilab.judging import judge
-from minilab.labs import Lab
+from minilab.labs import Lab, LabError
 from minilab.part import Channel, CheckFailed, Part
 from minilab.results import SCENARIO, CheckResult, Result, load, path_of, save, tasks_of, writable
 from minilab.submissions import Submission
@@ -61,6 +61,43 @@ class Terms:
         for name in sorted(submission.files):
             content.update(f"{name}\0".encode() + submission.files[name])
         return content.hexdigest()[:16]
+
+
+def terms(
+    lab: Lab,
+    seed: int,
+    runtime: str,
+    base: str,
+    tell: Callable[[str], None],
+    *,
+    scenario: bool = True,
+    strict: bool = False,
+) -> Terms:
+    """What a batch is graded by; builds the lab's image on the image `base` if it has to.
+
+    Without Docker it is a child process, or LabError where it must be `strict`. tell: hears what takes long.
+    """
+    try:
+        from minilab import container, images
+
+        container.client()
+    except (ImportError, LabError) as error:
+        why = (
+            "the extra is missing: pip install 'minirun[grader]'" if isinstance(error, ImportError) else error
+        )
+        if strict:
+            raise LabError(f"--strict grades in containers only, and {why}") from None
+        return Terms(lab.number, seed, PROCESS, scenario=scenario)
+    known = container.runtimes()
+    if runtime not in known:
+        raise LabError(
+            f"this Docker engine has no {runtime}; it has {', '.join(sorted(known))}. Install gVisor's "
+            "runsc and name it in /etc/docker/daemon.json (gvisor.dev/docs/user_guide/install)"
+        )
+    if swept := container.sweep():
+        tell(f"removed {swept} left-over containers")
+    name, digest = images.ensure(lab, base, tell)
+    return Terms(lab.number, seed, runtime, name, digest, scenario)
 
 
 class Opener:
@@ -158,7 +195,7 @@ def grade_all(
     """
     lab = labs.find(str(terms.lab)).lab
     context = get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_alone) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=alone) as pool:
         waiting: list[tuple[Submission, Future[Result] | Result]] = []
         for submission in submissions:
             path = path_of(out, submission.name)
@@ -177,7 +214,7 @@ def _grade_and_save(submission: Submission, terms: Terms, out: Path) -> Result:
     return result
 
 
-def _alone() -> None:
+def alone() -> None:
     """A worker judges with the reference, whatever the shell that it came from had laid over it."""
     os.environ.pop("MINIRUN_OVERLAY", None)
 

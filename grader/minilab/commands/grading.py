@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
-from minilab import grading, labs, outputs, submissions
+from minilab import course, grading, labs, outputs, submissions
 from minilab.labs import LabError
 from minilab.results import Result, load_all
 
+BASE = "python:3.11-slim"
 FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -19,9 +20,7 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Where the results go.")
 @click.option("-j", "--jobs", type=click.IntRange(1), default=2, show_default=True, help="So many at a time.")
 @click.option("--runtime", type=click.Choice(["runc", "runsc"]), default="runc", show_default=True)
-@click.option(
-    "--base", default="python:3.11-slim", show_default=True, help="Image that the lab's is built on."
-)
+@click.option("--base", default=BASE, show_default=True, help="Image that the lab's is built on.")
 @click.option("--seed", type=int, help="Of the hidden checks; a new one for each batch if it is left out.")
 @click.option("--resume", is_flag=True, help="Keep results whose submission, checks and image are the same.")
 @click.option("--strict", is_flag=True, help="Fail where there is no Docker, instead of grading unisolated.")
@@ -47,7 +46,7 @@ def grade_command(
     wanted = list(submissions.find(folder, lab))
     out.mkdir(parents=True, exist_ok=True)
     seed = _seed(out, seed, resume)
-    terms = _terms(lab, seed, runtime, base, scenario, strict)
+    terms = grading.terms(lab, seed, runtime, base, click.echo, scenario=scenario, strict=strict)
     if not terms.isolated:
         click.echo("NOT ISOLATED: no Docker here; the submissions run as you, and may do what you may")
     began = time.monotonic()
@@ -72,34 +71,6 @@ def _seed(out: Path, seed: int | None, resume: bool) -> int:
     seed = grading.new_seed() if seed is None else seed
     path.write_text(json.dumps({"seed": seed}))
     return seed
-
-
-def _terms(lab: labs.Lab, seed: int, runtime: str, base: str, scenario: bool, strict: bool) -> grading.Terms:
-    """What the batch is graded by; builds the image if it has to."""
-    try:
-        from minilab import container, images
-    except ImportError:
-        return _unisolated(lab, seed, scenario, strict, "the extra is missing: pip install 'minirun[grader]'")
-    try:
-        container.client()
-    except LabError as error:
-        return _unisolated(lab, seed, scenario, strict, str(error))
-    known = container.runtimes()
-    if runtime not in known:
-        raise LabError(
-            f"this Docker engine has no {runtime}; it has {', '.join(sorted(known))}. Install gVisor's "
-            "runsc and name it in /etc/docker/daemon.json (gvisor.dev/docs/user_guide/install)"
-        )
-    if swept := container.sweep():
-        click.echo(f"removed {swept} left-over containers")
-    name, digest = images.ensure(lab, base, click.echo)
-    return grading.Terms(lab.number, seed, runtime, name, digest, scenario)
-
-
-def _unisolated(lab: labs.Lab, seed: int, scenario: bool, strict: bool, why: str) -> grading.Terms:
-    if strict:
-        raise LabError(f"--strict grades in containers only, and {why}")
-    return grading.Terms(lab.number, seed, grading.PROCESS, scenario=scenario)
 
 
 def _line(result: Result, before: bool) -> str:
@@ -133,3 +104,19 @@ def export_command(out: Path, formats: tuple[str, ...]) -> None:
     written = outputs.export(load_all(out), out, formats or outputs.FORMATS)
     for name in sorted({path.relative_to(out).parts[0] for path in written}):
         click.echo(f"wrote {out / name}")
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--base", default=BASE, show_default=True, help="Image that the labs' images are built on.")
+def course_command(folder: Path, base: str) -> None:
+    """Make an nbgrader course of all labs in DIR, outside of the repository; settings there are kept.
+
+    \b
+    Then, in DIR:
+      nbgrader generate_assignment lab05
+      nbgrader autograde lab05
+      nbgrader generate_feedback lab05
+    """
+    for path in course.make(folder, labs.all_labs(), grading.new_seed(), base):
+        click.echo(f"wrote {path}")
