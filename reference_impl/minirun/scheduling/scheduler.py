@@ -7,6 +7,7 @@ are the caller's: it holds the pods. Counterpart: the scheduling framework of ku
 (pkg/scheduler/framework).
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -17,10 +18,9 @@ from minirun.scheduling.policy import INFEASIBLE, Policy
 
 
 class Placement(NamedTuple):
-    """Where a pod is: the node's position and name, and the devices that are its."""
+    """Where a pod is: the node's name, and the devices that are its."""
 
     pod: PodRequest
-    position: int
     node: str
     devices: tuple[int, ...]
 
@@ -28,13 +28,13 @@ class Placement(NamedTuple):
 class Scheduler:
     """Places pods on nodes, one cycle at a time.
 
-    nodes: in the order that decides between equal scores. They are the scheduler's from now on.
+    nodes: in the order that decides between equal scores, of different names. They are the scheduler's from
+    now on.
     """
 
     def __init__(self, nodes: Iterable[Node], policy: Policy) -> None:
-        self.nodes = tuple(nodes)
         self.policy = policy
-        self._table = ScoreTable(self.nodes, policy)
+        self._set_nodes(nodes)
 
     def schedule(self, pod: PodRequest) -> Placement | None:
         """Reserves the best node for the pod. None if it fits nowhere: `why_not` says why.
@@ -43,23 +43,50 @@ class Scheduler:
         """
         check_request(pod)
         scores = self._table.row(pod)
-        index = self.policy.select(scores) if scores else 0
-        if not scores or scores[index] == INFEASIBLE:
+        position = self.policy.select(scores) if scores else 0
+        if not scores or scores[position] == INFEASIBLE:
             return None
-        return self.reserve(pod, index, self.policy.devices(pod, self.nodes[index]))
+        node = self.nodes[position]
+        return self.reserve(pod, node.name, self.policy.devices(pod, node))
 
-    def reserve(self, pod: PodRequest, index: int, devices: tuple[int, ...]) -> Placement:
-        """Takes what the pod asks for on this node and these devices. ValueError if that is not free."""
-        node = self.nodes[index]
-        node.take(pod, devices)
-        self._table.changed(index)
-        return Placement(pod, index, node.name, devices)
+    def reserve(self, pod: PodRequest, node: str, devices: tuple[int, ...]) -> Placement:
+        """Takes what the pod asks for on this node and these devices.
+
+        Raises ValueError if that is not free, KeyError if there is no such node.
+        """
+        position = self._positions[node]
+        self.nodes[position].take(pod, devices)
+        self._table.changed(position)
+        return Placement(pod, node, devices)
 
     def unreserve(self, placement: Placement) -> None:
-        """Gives back what a placement took, as if it had never been. ValueError if it was not there."""
-        self.nodes[placement.position].give(placement.pod, placement.devices)
-        self._table.changed(placement.position)
+        """Gives back what a placement took, as if it had never been; nothing if the node is gone.
+
+        Raises ValueError if the placement was not there.
+        """
+        position = self._positions.get(placement.node)
+        if position is not None:
+            self.nodes[position].give(placement.pod, placement.devices)
+            self._table.changed(position)
+
+    def add_node(self, node: Node) -> None:
+        """A node came: the last of equals. ValueError if there is one of its name."""
+        self._set_nodes((*self.nodes, node))
+
+    def remove_node(self, name: str) -> None:
+        """A node is gone, with all that is on it; KeyError if there is none of this name."""
+        gone = self._positions[name]
+        self._set_nodes(self.nodes[:gone] + self.nodes[gone + 1 :])
 
     def why_not(self, pod: PodRequest) -> str:
         """PostFilter: how many nodes there are, and how many of them have which reason."""
         return why_unschedulable(pod, self.nodes)
+
+    def _set_nodes(self, nodes: Iterable[Node]) -> None:
+        nodes = tuple(nodes)
+        positions = {node.name: position for position, node in enumerate(nodes)}
+        if len(positions) < len(nodes):
+            twice = next(name for name, count in Counter(node.name for node in nodes).items() if count > 1)
+            raise ValueError(f"there is more than one node {twice!r}; give each node a name of its own")
+        self.nodes, self._positions = nodes, positions
+        self._table = ScoreTable(self.nodes, self.policy)

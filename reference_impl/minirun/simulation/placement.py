@@ -56,6 +56,8 @@ class Experiment:
         made = cls(tuple(_rows(nodes, _node)), tuple(_rows(pods, _pod)), _read_order(order))
         if max(made.order.pods, default=0) >= len(made.pods) or min(made.order.pods, default=0) < 0:
             raise TraceFileError(f"{order}: it names pods that {pods} has not; that has {len(made.pods)}")
+        if len({node.name for node in made.nodes}) < len(made.nodes):
+            raise TraceFileError(f"{nodes}: some nodes have the same name; give each `sn` of its own")
         if sorted(made.order.node_rank) != list(range(len(made.nodes))):
             raise TraceFileError(
                 f"{order}: `node_rank` must give each of the {len(made.nodes)} nodes one rank"

@@ -92,12 +92,12 @@ def test_kept_scores_are_those_of_scoring_all_nodes_anew(
             row = table.row(step)
             assert row == [score_node(rules, step, node) for node in cluster.nodes]
             if placement := cluster.schedule(step):
-                table.changed(placement.position)
+                table.changed(int(placement.node[1:]))
                 placed.append(placement)
         elif placed:
             gone = placed.pop(step % len(placed))
             cluster.unreserve(gone)
-            table.changed(gone.position)
+            table.changed(int(gone.node[1:]))
 
 
 def test_a_row_that_fell_behind_the_log_is_made_anew() -> None:
@@ -116,21 +116,39 @@ def test_a_row_that_fell_behind_the_log_is_made_anew() -> None:
 def test_of_equal_nodes_the_first_is_taken_and_of_equal_devices_too() -> None:
     cluster = scheduler([(8000, 4, "T4"), (8000, 4, "T4")], "fgd", [])
     placement = cluster.schedule(PodRequest(0, 0, 2, 1000))
-    assert placement == Placement(PodRequest(0, 0, 2, 1000), 0, "n0", (0, 1))
+    assert placement == Placement(PodRequest(0, 0, 2, 1000), "n0", (0, 1))
 
 
 def test_what_is_not_free_can_not_be_reserved_nor_given_back_twice() -> None:
     cluster = scheduler([(8000, 4, "T4")], "fgd", [])
     share = PodRequest(0, 0, 1, 500)
-    placement = cluster.reserve(share, 0, (1,))
+    placement = cluster.reserve(share, "n0", (1,))
     before = state(cluster.nodes)
     for pod, devices in ((PodRequest(0, 0, 1, 1000), (1,)), (PodRequest(0, 0, 1, 600), (1,)), (share, ())):
         with pytest.raises(ValueError, match="n0"):
-            cluster.reserve(pod, 0, devices)
+            cluster.reserve(pod, "n0", devices)
     assert state(cluster.nodes) == before
     cluster.unreserve(placement)
     with pytest.raises(ValueError, match="n0"):
         cluster.unreserve(placement)
+
+
+def test_nodes_come_and_go() -> None:
+    cluster = scheduler([(8000, 1, "T4")], "fgd+", [])
+    whole = PodRequest(0, 0, 1, 1000)
+    first = cluster.schedule(whole)
+    assert first is not None
+    assert cluster.schedule(whole) is None
+    cluster.add_node(Node("n1", 8000, 16384, 1))
+    with pytest.raises(ValueError, match="more than one node 'n1'"):
+        cluster.add_node(Node("n1", 8000, 16384, 1))
+    second = cluster.schedule(whole)
+    assert second == Placement(whole, "n1", (0,))
+    cluster.remove_node("n0")
+    cluster.unreserve(first)
+    assert cluster.schedule(whole) is None, "the first went with its node"
+    cluster.unreserve(second)
+    assert cluster.schedule(whole) == second
 
 
 def test_a_cluster_without_nodes_refuses_all() -> None:
