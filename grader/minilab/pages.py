@@ -126,19 +126,18 @@ def _distribution(results: Sequence[Result]) -> str:
 
 
 def _most_failed(results: Sequence[Result]) -> str:
-    failed = Counter(
-        (check.task, check.behaviour, check.hidden)
-        for result in results
-        for check in result.checks
-        if not check.passed
-    )
+    failed: Counter[tuple[str, str, bool]] = Counter()
+    for result in results:  # learners, not checks: several checks may be about one behaviour
+        failed.update({(each.task, each.behaviour, each.hidden) for each in result.checks if not each.passed})
     if not failed:
         return "<p>Nothing: every check passed for everyone.</p>"
     body = [
         [escape(task), escape(behaviour) + (" <small>(hidden)</small>" if hidden else ""), str(count)]
-        for (task, behaviour, hidden), count in failed.most_common(MOST_FAILED)
+        for (task, behaviour, hidden), count in sorted(failed.items(), key=lambda item: (-item[1], item[0]))[
+            :MOST_FAILED
+        ]
     ]
-    return rows(["task", "behaviour", "failed by"], body, 1)
+    return rows(["task", "behaviour", "learners"], body, 1)
 
 
 def _learners(results: Sequence[Result]) -> str:
