@@ -20,6 +20,7 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = (
 os.environ.setdefault("TESTCONTAINERS_CONNECTION_MODE", "docker_host")
 
 import docker
+import psutil
 from docker.types import LogConfig, Ulimit
 from testcontainers.core.container import DockerContainer
 
@@ -28,6 +29,7 @@ from minilab.labs import LabError
 from minilab.part import ChannelError
 
 LABEL = "dev.minirun.minilab"
+"""Says which process started a container."""
 OVERLAY = "/tmp/part"
 SCRATCH = "rw,noexec,nosuid,size=32m,mode=1777"  # the only place that can be written to, /tmp
 START_SECONDS = 30.0
@@ -86,11 +88,15 @@ def runtimes() -> set[str]:
 
 
 def sweep() -> int:
-    """Remove containers that an earlier grader left; returns how many."""
-    left = client().containers.list(all=True, filters={"label": LABEL, "status": "exited"})
-    left += client().containers.list(all=True, filters={"label": LABEL, "status": "created"})
+    """Remove containers whose grader is gone; returns how many. Others may be grading at the same time."""
+    found = client().containers.list(all=True, filters={"label": LABEL}, ignore_removed=True)
+    owners = [(each, str(each.labels[LABEL])) for each in found]
+    left = [each for each, owner in owners if owner.isdigit() and not psutil.pid_exists(int(owner))]
     for container in left:
-        container.remove(force=True)
+        try:
+            container.remove(force=True)
+        except docker.errors.NotFound:  # it was on its way out
+            pass
     return len(left)
 
 
@@ -115,7 +121,7 @@ class Container:
     ) -> None:
         options = limits(memory_mib, processes, cpu_seconds)
         container = DockerContainer(image).with_tmpfs_mount("/tmp", SCRATCH)
-        container.with_kwargs(runtime=runtime, stdin_open=True, labels={LABEL: "driver"}, **options)
+        container.with_kwargs(runtime=runtime, stdin_open=True, labels={LABEL: str(os.getpid())}, **options)
         self._answers: queue.SimpleQueue[bytes | ChannelError] = queue.SimpleQueue()
         self._pending = bytearray()
         self._stderr_bytes = 0
