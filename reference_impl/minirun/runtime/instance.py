@@ -8,6 +8,7 @@ soon as it runs, and gone when its container ends or its time is up. Counterpart
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,8 @@ from minirun.runtime.base import (
 from minirun.runtime.ending import LAST_LINES, deadline_words, end, exit_words, last_words
 from minirun.runtime.lifecycle import back_off_seconds, next_stage, phase_of
 from minirun.runtime.probing import keep_probing
+
+log = logging.getLogger("minirun.runtime")
 
 UNSTARTED_PAUSE_SECONDS = 10.0  # at most, until what is missing for a start is looked for again
 STABLE_SECONDS = 600.0
@@ -56,6 +59,11 @@ class Instance:
     def start(self) -> None:
         """Starts the container and the task that looks after it; returns at once."""
         self._task = asyncio.create_task(self._run(), name=f"instance {self.spec.name}")
+        self._task.add_done_callback(self._tell)
+
+    def _tell(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("instance %s was given up", self.spec.name, exc_info=error)
 
     async def stop(self, grace_seconds: float | None = None) -> None:
         """Takes it out of traffic, asks it to end, kills it after the grace period; returns when it is gone.
@@ -68,10 +76,17 @@ class Instance:
         if self._process is None:
             self._task.cancel()
         else:
-            await end(
-                self._process, self.spec.termination_grace_seconds if grace_seconds is None else grace_seconds
-            )
+            await self._end(self._process, grace_seconds)
         await asyncio.wait({self._task})
+
+    async def _end(self, process: RunningProcess, grace_seconds: float | None = None) -> None:
+        """Ends it as it should be; whatever goes wrong then, it ends."""
+        spec = self.spec
+        try:
+            await end(process, spec.termination_grace_seconds if grace_seconds is None else grace_seconds)
+        except Exception:
+            log.exception("instance %s could not be asked to end, and is killed", spec.name)
+            process.kill()
 
     async def _run(self) -> None:
         failures = 0
@@ -112,7 +127,7 @@ class Instance:
             await asyncio.wait({exited, probing}, return_when=asyncio.FIRST_COMPLETED)
             why = probing.result() if probing.done() else ""
             if why:
-                await end(process, self.spec.termination_grace_seconds)
+                await self._end(process)
             self._has_ended(await exited, why)
         finally:
             self._process = None

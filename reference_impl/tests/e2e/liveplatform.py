@@ -84,14 +84,16 @@ class Platform:
         self.process = None
         return status
 
-    def minirun(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def minirun(
+        self, *arguments: str, check: bool = True, seconds: float = 100
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a command of minirun against it."""
         done = subprocess.run(
             [sys.executable, "-m", "minirun", *arguments],
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=seconds,
             check=False,
         )
         assert not check or done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
