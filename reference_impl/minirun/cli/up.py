@@ -76,7 +76,7 @@ def up(overlay: tuple[Path, ...], **options: object) -> None:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_until_signal(run(how, lambda line: print(line, *parts, sep="\n  ", flush=True))))
     except (StoreUnusableError, ValueError) as error:
-        raise click.ClickException(str(error)) from None
+        raise click.ClickException(overlays.where(error) or str(error)) from None
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise click.ClickException(str(error)) from None
