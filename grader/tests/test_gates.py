@@ -6,8 +6,7 @@ import pytest
 
 from minilab import gates, labs, rehearsal
 
-COMPLETE = (0, 1, 2, 3, 5)
-LABS = [lab for lab in labs.all_labs() if lab.number in COMPLETE]
+LABS = labs.all_labs()
 
 
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
