@@ -52,6 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}; default: all")
     parser.add_argument("--quick", dest="scale", action="store_const", const="quick", default="default")
     parser.add_argument("--full", dest="scale", action="store_const", const="full")
+    parser.add_argument("--runtime", choices=["process", "docker"], default="process", help="for coldstart")
     parser.add_argument("--json", action="store_true", help="machine-readable")
     parser.add_argument("--list", action="store_true", help="only name the benchmarks")
     options = parser.parse_args(arguments)
@@ -63,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that platforms are ended too
     try:
-        return _run_all(options.names or list(BENCHMARKS), Scale(options.scale), options.json)
+        return _run_all(
+            options.names or list(BENCHMARKS), Scale(options.scale, options.runtime), options.json
+        )
     finally:
         signal.signal(signal.SIGTERM, before)
 

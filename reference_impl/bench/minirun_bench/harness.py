@@ -63,9 +63,13 @@ class Result:
 
 @dataclass(frozen=True)
 class Scale:
-    """How long a run takes: `quick` and `full` change seconds and counts, never what is measured."""
+    """How long a run takes: `quick` and `full` change seconds and counts, never what is measured.
+
+    `runtime` is the one that is measured where there is more than one: "docker" beside "process".
+    """
 
     name: str
+    runtime: str = "process"
 
     def pick(self, quick: float, default: float, full: float) -> float:
         return {"quick": quick, "default": default, "full": full}[self.name]
@@ -77,9 +81,12 @@ class Live:
     Args:
         warm: interpreters kept warm.
         settings: data of ConfigMap config-autoscaler.
+        more: further words for `minirun up`.
     """
 
-    def __init__(self, *, warm: int = 2, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, warm: int = 2, settings: Mapping[str, str] | None = None, more: Sequence[str] = ()
+    ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="minirun-bench-"))
         file = self._folder / "settings.yaml"
         file.write_text(
@@ -93,7 +100,15 @@ class Live:
             )
         )
         command = [sys.executable, "-m", "minirun", "up", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"]
-        command += ["--data-dir", str(self._folder / "data"), "--settings", str(file), "--warm", str(warm)]
+        command += [
+            "--data-dir",
+            str(self._folder / "data"),
+            "--settings",
+            str(file),
+            "--warm",
+            str(warm),
+            *more,
+        ]
         environment = {key: value for key, value in os.environ.items() if key != "MINIRUN_TOKEN"}
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
         assert self._process.stdout is not None

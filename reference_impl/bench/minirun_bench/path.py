@@ -3,10 +3,12 @@
 import asyncio
 import socket
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from minirun.control.pods import READY_ANNOTATION, STARTED_ANNOTATION
-from minirun.model.labels import SERVICE
+from minirun.model.labels import IDENTITY_ANNOTATION, SERVICE
+from minirun.runtime.docker.engine import Engine
 from minirun_bench.harness import (
     SHORT_WINDOWS,
     Live,
@@ -23,7 +25,17 @@ from minirun_bench.harness import (
 
 CONNECTIONS = (1, 8, 64, 256, 1024)
 STAMPED_APP = Path(__file__).with_name("stampedapp")
-AIM_SHARE, AIM_P50_MS, AIM_COLD_MS = 0.40, 0.3, 60.0
+AIM_SHARE, AIM_P50_MS = 0.40, 0.3
+POOL_SECONDS = {"process": 0.5, "docker": 2.0}
+# Cold starts that are measured, by runtime: a label, how much is kept ready, words for `up`, the aim in ms.
+STARTS: dict[str, list[tuple[str, int, tuple[str, ...], float]]] = {
+    "process": [("warm interpreters", 2, (), 60), ("plain spawn", 0, (), 0)],
+    "docker": [
+        ("a process, plain spawn", 0, (), 0),
+        ("a container, runc", 2, ("--runtime", "docker"), 350),
+        ("a container, gVisor", 2, ("--runtime", "docker", "--execution-environment", "gen1"), 700),
+    ],
+}
 
 
 async def throughput(scale: Scale) -> Result:
@@ -84,8 +96,8 @@ async def cold_start(scale: Scale) -> Result:
     """From zero to the first byte: as many Services, each really at zero, woken one after another; phases."""
     result = Result("coldstart", "from zero: request sent -> first byte")
     count = int(scale.pick(5, 20, 20))
-    for label, warm in (("warm interpreters", 2), ("plain spawn", 0)):
-        with Live(warm=warm, settings=SHORT_WINDOWS) as live:
+    for label, warm, more, aim_ms in STARTS[scale.runtime]:
+        with Live(warm=warm, settings=SHORT_WINDOWS, more=more) as live:
             live.build(STAMPED_APP, "stamped")
             for image in ("hello", "stamped"):
                 for number in range(count):
@@ -93,9 +105,9 @@ async def cold_start(scale: Scale) -> Result:
             live.wait(lambda live=live: not live.pods(), "all instances to go")  # type: ignore[misc]
             seen, phases = [], []
             for number in range(count):
-                await asyncio.sleep(0.5)  # the pool is warm again
+                await asyncio.sleep(POOL_SECONDS[scale.runtime])  # the pool is warm again
                 seen.append(first_byte_ms(live.port, host_of(f"hello{number}")))
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(POOL_SECONDS[scale.runtime])
                 phases.append(wake_stamped(live, f"stamped{number}"))
         middle = median(seen)
         result.add(
@@ -108,9 +120,8 @@ async def cold_start(scale: Scale) -> Result:
         )
         words = (f"{name} {median([each[name] for each in phases]):.1f}" for name in phases[0])
         result.notes.append(f"an app that stamps its start, {label}, medians in ms: {', '.join(words)}")
-        if warm:
-            aim = f"median <= {AIM_COLD_MS:g} ms with warm interpreters"
-            result.judge(aim, f"{middle:.1f} ms", middle <= AIM_COLD_MS)
+        if aim_ms:
+            result.judge(f"median <= {aim_ms:g} ms, {label}", f"{middle:.1f} ms", middle <= aim_ms)
     result.notes.append("Knative on a machine of this size: 870 ms (recorded)")
     return result
 
@@ -132,6 +143,7 @@ def wake_stamped(live: Live, name: str) -> dict[str, float]:
     stamps = next(pod["annotations"] for pod in pods if pod["labels"][SERVICE] == name)
     ends_ns = {
         "routed, held, decided": int(stamps[STARTED_ANNOTATION]),
+        **engine_stamps(stamps[IDENTITY_ANNOTATION]),
         "spawned or handed over": began_ns,
         "listens": listening_ns,
         "seen ready": int(stamps[READY_ANNOTATION]),
@@ -139,6 +151,23 @@ def wake_stamped(live: Live, name: str) -> dict[str, float]:
     }
     begins_ns = [sent_ns, *ends_ns.values()]
     return {name: (end - begin) / 1e6 for (name, end), begin in zip(ends_ns.items(), begins_ns, strict=False)}
+
+
+def engine_stamps(identity: str) -> dict[str, int]:
+    """When the engine had created and started a container, in nanoseconds; nothing for a process."""
+    if ":" in identity:
+        return {}
+    engine = Engine.connect()
+    seen = engine.client.inspect_container(identity)
+    engine.close()
+    return {"created": to_ns(seen["Created"]), "started": to_ns(seen["State"]["StartedAt"])}
+
+
+def to_ns(time: str) -> int:
+    """Go's RFC 3339 with nanoseconds, in UTC."""
+    whole, _, fraction = time.removesuffix("Z").partition(".")
+    seconds = datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
+    return int(seconds) * 1_000_000_000 + int(fraction.ljust(9, "0"))
 
 
 async def memory(scale: Scale) -> Result:

@@ -18,6 +18,6 @@ class Stamps(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-with socketserver.TCPServer(("127.0.0.1", int(os.environ["PORT"])), Stamps) as server:
+with socketserver.TCPServer((os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"])), Stamps) as server:
     listening_ns = time.time_ns()
     server.serve_forever()
