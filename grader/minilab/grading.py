@@ -30,6 +30,10 @@ from minilab.submissions import Submission
 CALL_SECONDS, UNIT_SECONDS = 4.0, 90.0
 SCENARIO_CALL_SECONDS, SCENARIO_SECONDS = 45.0, 60.0
 PROCESS = "process"
+WHOLE = {  # the room for a whole platform; gVisor's own threads are counted, too
+    "runc": {"memory_mib": 512, "processes": 192, "cpu_seconds": 120},
+    "runsc": {"memory_mib": 512, "processes": 1024, "cpu_seconds": 120},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ class Opener:
                 return LimitedChild(files)
             from minilab.container import Container
 
-            more = {"memory_mib": 512, "processes": 192, "cpu_seconds": 120} if self._whole else {}
+            more = WHOLE[self._terms.runtime] if self._whole else {}
             return Container(self._terms.image, files, self._terms.runtime, **more)
         finally:
             self.seconds += time.monotonic() - began

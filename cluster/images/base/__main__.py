@@ -25,6 +25,16 @@ VERSION = f"python{sys.version_info.major}.{sys.version_info.minor}"
 PREFIX = Path(os.path.realpath(sys.base_prefix))
 NOT_NEEDED = {"test", "tests", "idlelib", "tkinter", "turtledemo", "lib2to3", "ensurepip", "site-packages"}
 NAME_SERVICE = ("libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2")  # loaded by name, so ldd is silent
+WHEELS = (
+    "libpthread.so.0",
+    "libdl.so.2",
+    "librt.so.1",
+    "libutil.so.1",
+    "libm.so.6",
+    "libgcc_s.so.1",
+    "libstdc++.so.6",
+)
+"""What manylinux wheels take for granted (PEP 599), though this Python itself may need none of it."""
 LIBRARY = re.compile(r"(?:=>\s+)?(/\S+) \(0x")
 TEXTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/false\nnobody:x:65534:65534:nobody:/:/bin/false\n",
@@ -57,7 +67,7 @@ def libraries(binaries: list[Path]) -> Iterator[tuple[str, Path]]:
         listed = subprocess.run(["ldd", binary], check=False, capture_output=True, text=True).stdout
         found.update(LIBRARY.findall(listed))
     place = next((Path(path).parent for path in found if Path(path).name.startswith("libc.so")), Path("/lib"))
-    found.update(str(place / name) for name in NAME_SERVICE if (place / name).exists())
+    found.update(str(place / name) for name in (*NAME_SERVICE, *WHEELS) if (place / name).exists())
     for path in sorted(found):
         # One that lies with a private Python goes where everybody's loader looks.
         inside = str(place / Path(path).name) if Path(path).is_relative_to(PREFIX) else path
