@@ -83,7 +83,7 @@ def tasks_of(lab: Lab, checks: Iterable[CheckResult]) -> tuple[TaskResult, ...]:
     """Each task's points: its possible points times the share of its checks that passed."""
     found = list(checks)
     rows = [(task.id, task.title, task.points) for task in lab.tasks]
-    if lab.scenario_points:
+    if any(check.task == SCENARIO for check in found):
         rows.append((SCENARIO, "What a client sees", lab.scenario_points))
     results = []
     for task_id, title, possible in rows:
