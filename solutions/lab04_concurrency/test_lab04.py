@@ -72,6 +72,20 @@ def test_cancel(part: Part) -> None:
 
 
 @pytest.mark.task("4.1")
+def test_enter_from_within(part: Part) -> None:
+    """A request that enters in the moment that another is woken finds the slot taken."""
+    case = {"queueDepth": 3, "maxConcurrency": 1, "initialCapacity": 1}
+    ops = [["enter", 1], ["enter", 2, 3], ["leave"], ["leave"]]
+    expected = [
+        ("run", [1], [1, 0, 1]),
+        ("wait", [], [1, 1, 2]),
+        (None, [2], [1, 1, 2]),
+        (None, [3], [1, 0, 1]),
+    ]
+    results(part, {**case, "ops": ops}, expected, INVARIANT[1])
+
+
+@pytest.mark.task("4.1")
 def test_resize(part: Part) -> None:
     """A larger capacity starts those who wait at once; a smaller one interrupts nobody."""
     ops = [*(["enter", n] for n in range(1, 5)), ["resize", 1], ["leave"], ["leave"], ["resize", 2]]

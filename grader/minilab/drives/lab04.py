@@ -3,7 +3,6 @@
 Each drive imports what it drives when it is called: a module that is broken costs its own tasks only.
 """
 
-from functools import partial
 from typing import Any  # cases are JSON of many shapes
 
 from minirun.model.clock import MILLISECOND_NS
@@ -12,9 +11,9 @@ from minirun.model.clock import MILLISECOND_NS
 def door(case: dict[str, Any]) -> list[dict[str, Any]]:
     """A breaker: {queueDepth, maxConcurrency, initialCapacity, ops: [[name, number?]]}.
 
-    "enter" and "cancel" name a request, "leave" one that runs (the oldest if it names none), "resize" has the
-    new capacity; "reserve" and "release" have nothing. The answer to each: what came of it, which requests
-    were started by it, and the counts after it.
+    "enter" and "cancel" name a request; a second one after "enter" is a request that enters in the moment
+    that the first is woken. "resize" has the new capacity; "leave", "reserve" and "release" have nothing. The
+    answer to each: what came of it, which requests were started by it, and the counts after it.
     """
     from minirun.concurrency.breaker import RUN, WAIT, Breaker
 
@@ -22,17 +21,25 @@ def door(case: dict[str, Any]) -> list[dict[str, Any]]:
     wakes: dict[int, Any] = {}
     started: list[int] = []
     answers = []
+
+    def enter(number: int, next_in: int | None = None) -> str:
+        def wake() -> None:
+            started.append(number)
+            if next_in is not None:
+                enter(next_in)
+
+        admission = breaker.enter(wake)
+        if admission is RUN:
+            started.append(number)
+        elif admission is WAIT:
+            wakes[number] = wake
+        return str(admission.value)
+
     for name, *numbers in case["ops"]:
         started.clear()
         result: object = None
         if name == "enter":
-            wake = partial(started.append, numbers[0])
-            admission = breaker.enter(wake)
-            result = admission.value
-            if admission is RUN:
-                started.append(numbers[0])
-            elif admission is WAIT:
-                wakes[numbers[0]] = wake
+            result = enter(*numbers)
         elif name == "leave":
             breaker.leave()
         elif name == "cancel":
