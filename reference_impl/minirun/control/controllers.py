@@ -256,8 +256,8 @@ class Controllers:
         """Stops reconciling and ends all instances; returns when they are gone."""
         self._meter.stop()
         self.queue.close()
-        self._recorder.flush(self.ctx)
         try:
+            self._recorder.flush(self.ctx)
             await self.kubelet.stop(STOP_GRACE_SECONDS)
         finally:  # whatever went wrong before, such as a full disk
             await self.ctx.runtime.close()
