@@ -36,6 +36,7 @@ ODD: dict[str, tuple[hostile.Build, frozenset[str]]] = {
     f"{MARKUP.replace('/', '')}": (hostile.write, hostile.ALL),
 }
 SIZE = 20
+pytestmark = pytest.mark.soak
 
 
 @pytest.fixture(scope="module")
