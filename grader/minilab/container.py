@@ -30,10 +30,8 @@ from minilab.part import ChannelError
 
 LABEL = "dev.minirun.minilab"
 """Says which process started a container."""
-OVERLAY = "/tmp/part"
 SCRATCH = "rw,noexec,nosuid,size=32m,mode=1777"  # the only place that can be written to, /tmp
 START_SECONDS = 30.0
-MAX_STDERR_BYTES = 64 * 1024
 FRAME_HEAD_BYTES = 8
 STDOUT = 1
 
@@ -124,7 +122,6 @@ class Container:
         container.with_kwargs(runtime=runtime, stdin_open=True, labels={LABEL: str(os.getpid())}, **options)
         self._answers: queue.SimpleQueue[bytes | ChannelError] = queue.SimpleQueue()
         self._pending = bytearray()
-        self._stderr_bytes = 0
         try:
             self._container = container.start().get_wrapped_container()
         except docker.errors.DockerException as error:
@@ -184,7 +181,7 @@ class Container:
         return bytes(parts)
 
     def _read(self) -> None:
-        """Takes the engine's frames apart: standard output is the wire, of the rest only the size counts."""
+        """Takes the engine's frames apart: standard output is the wire, the rest is let go."""
         try:
             while True:
                 head = self._receive(FRAME_HEAD_BYTES)
@@ -192,8 +189,6 @@ class Container:
                 if head[0] == STDOUT:
                     self._pending += content
                     self._take_messages()
-                else:
-                    self._stderr_bytes += len(content)
         except wire.WireError as error:
             self._answers.put(ChannelError(f"sent {error}"))
         except (OSError, EOFError, ValueError):
